@@ -1,0 +1,55 @@
+"""The methods that are compared: a library of its own.
+
+A method is one file in this folder, or an entry point in the group `tunebench.methods` of another package. Its name is
+the file's, with hyphens; variants are hyperparameters, `adaptor[batch=512]`, and methods chain, `adaptor+nudge-n`.
+`from methods import NudgeN` imports `nudge_n.py` and nothing else of them.
+"""
+
+from __future__ import annotations
+
+import re
+
+from methods._contract import Csr, Encoder, Judged, Meter, Method, Problem, ProblemError, Queries, Role
+from methods._corpus import Corpus, Item, Moved
+from methods._fit import Chain, fit
+from methods._metrics import Metric
+from methods._registry import UnknownName, hyperparameters, label, load_method, method_names, nearest_name, parse
+from methods._search import Ranking, top_k
+from methods._tuned import Tuned, VectorTuned
+
+__all__ = [
+    "Chain",
+    "Corpus",
+    "Csr",
+    "Encoder",
+    "Item",
+    "Judged",
+    "Meter",
+    "Method",
+    "Metric",
+    "Moved",
+    "Problem",
+    "ProblemError",
+    "Queries",
+    "Ranking",
+    "Role",
+    "Tuned",
+    "UnknownName",
+    "VectorTuned",
+    "fit",
+    "hyperparameters",
+    "label",
+    "load_method",
+    "method_names",
+    "nearest_name",
+    "parse",
+    "top_k",
+]
+
+
+def __getattr__(name: str) -> type[Method]:
+    """Finds the class `NudgeN` in `nudge_n.py`."""
+    method = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
+    if name[:1].isupper() and method in method_names():
+        return load_method(method)
+    raise AttributeError(f"module 'methods' has no attribute {name!r}")

@@ -1,0 +1,227 @@
+"""The contract of a method: what it is given and what it gives back."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypeAlias, TypeVar
+
+import torch
+from torch import Tensor
+
+from methods._corpus import Corpus, Item
+
+if TYPE_CHECKING:
+    from methods._tuned import Tuned
+
+Role = Literal["query", "document"]
+Similarity = Literal["cosine", "dot"]
+CPU = torch.device("cpu")
+OpenEncoder: TypeAlias = "Callable[[Path], Encoder]"
+Queryset = TypeVar("Queryset", bound="Queries")
+
+
+class ProblemError(ValueError):
+    """A problem that a method cannot be fitted on; one line that names the array, the row and the remedy."""
+
+
+class Encoder(Protocol):
+    """What turns items into vectors."""
+
+    def encode(self, items: Sequence[Item], role: Role) -> Tensor:
+        """Returns (len(items), d) float32 vectors on the CPU, as the model gives them."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Writes the encoder, without pickle, so that the harness opens it again from the folder."""
+        ...
+
+
+@dataclass(frozen=True)
+class Csr:
+    """Rows of (column, value) pairs: the relevant documents of queries, with their grades.
+
+    Attributes:
+        offsets: (n + 1,) int64; row i holds the pairs offsets[i] to offsets[i + 1].
+        columns: (pairs,) int64.
+        values: (pairs,) float32.
+    """
+
+    offsets: Tensor
+    columns: Tensor
+    values: Tensor
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[Mapping[int, float] | Iterable[int]]) -> Csr:
+        """Builds it from one mapping {column: value} a row, or from one list of columns a row, all of value 1."""
+        filled = [row if isinstance(row, Mapping) else dict.fromkeys(row, 1.0) for row in rows]
+        lengths = torch.tensor([0, *(len(row) for row in filled)], dtype=torch.int64)
+        return cls(
+            lengths.cumsum(0),
+            torch.tensor([column for row in filled for column in row], dtype=torch.int64),
+            torch.tensor([float(value) for row in filled for value in row.values()], dtype=torch.float32),
+        )
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @cached_property
+    def lengths(self) -> Tensor:
+        """(n,) int64: the number of pairs of each row."""
+        return self.offsets.diff()
+
+    @cached_property
+    def rows(self) -> Tensor:
+        """(pairs,) int64: the row of each pair."""
+        return torch.repeat_interleave(torch.arange(len(self)), self.lengths)
+
+    def row_sums(self, per_pair: Tensor) -> Tensor:
+        """(n,) float64: the sum of one value a pair, (pairs,), over each row."""
+        return torch.zeros(len(self), dtype=torch.float64).index_add_(0, self.rows, per_pair.double())
+
+    def take(self, rows: Tensor) -> Csr:
+        """The given rows, (k,) int64, in that order."""
+        lengths = self.lengths[rows]
+        offsets = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
+        within = torch.arange(int(offsets[-1])) - torch.repeat_interleave(offsets[:-1], lengths)
+        pairs = torch.repeat_interleave(self.offsets[rows], lengths) + within
+        return Csr(offsets, self.columns[pairs], self.values[pairs])
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Queries to be answered.
+
+    Attributes:
+        items: the n texts; empty when only vectors are known.
+        vectors: (n, d) float32 on the CPU, as the encoder gave them.
+        exclude: n rows over the documents: what a query must not retrieve (itself, say), or None.
+    """
+
+    items: Sequence[Item]
+    vectors: Tensor
+    exclude: Csr | None = None
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+
+@dataclass(frozen=True)
+class Judged(Queries):
+    """Queries whose relevant documents are known.
+
+    Attributes:
+        relevant: n rows over the documents, with positive grades; a row may be empty.
+    """
+
+    relevant: Csr = field(kw_only=True)
+
+
+class Meter:
+    """What a method reports to while it is fitted; this one forgets everything."""
+
+    def phase(self, name: str) -> AbstractContextManager[None]:  # noqa: ARG002 — forgotten with the rest
+        """Times what runs inside it under `name`; time inside a nested phase counts for that one alone."""
+        return nullcontext()
+
+    def count(self, name: str, n: int = 1) -> None:
+        """Adds `n` to a count: optimiser steps, encodes, documents touched."""
+
+    def log(self, **values: float) -> None:
+        """Appends one value to each named curve."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """All that a method may see. Test queries and their judgements are not in it.
+
+    Attributes:
+        corpus: the n documents.
+        train: the judged queries to learn from.
+        dev: the judged queries to choose hyperparameters and to stop by.
+        encoder: what made the vectors, or None when nobody can encode.
+        similarity: "cosine" while the document vectors have unit length; "dot" after a chained method left
+            them un-normalised.
+        device: where to compute.
+        seed: of everything random.
+        meter: where phases, counts and curves go.
+
+    Raises:
+        ProblemError: when shapes disagree, a query vector is not finite, or a document does not exist.
+    """
+
+    corpus: Corpus
+    train: Judged
+    dev: Judged
+    encoder: Encoder | None = None
+    similarity: Similarity = "cosine"
+    device: torch.device = CPU
+    seed: int = 0
+    meter: Meter = field(default_factory=Meter)
+
+    def __post_init__(self) -> None:
+        for name, judged in (("train", self.train), ("dev", self.dev)):
+            check_queries(name, judged, self.corpus)
+
+
+def check_queries(name: str, queries: Queries, corpus: Corpus) -> None:
+    """Raises ProblemError when the queries cannot be searched or learnt from in this corpus."""
+    vectors = queries.vectors
+    if vectors.ndim != 2 or vectors.shape[1] != corpus.d:
+        raise ProblemError(
+            f"{name}.vectors: shape {tuple(vectors.shape)}, but the documents have {corpus.d} dimensions"
+        )
+    bad = (~vectors.isfinite().all(1)).nonzero()
+    if len(bad):
+        raise ProblemError(f"{name}.vectors: row {int(bad[0])} is not finite; drop that query or encode it again")
+    pairs = {"exclude": queries.exclude, "relevant": queries.relevant if isinstance(queries, Judged) else None}
+    for kind, csr in pairs.items():
+        if csr is None:
+            continue
+        if len(csr) != len(queries):
+            raise ProblemError(f"{name}.{kind}: {len(csr)} rows for {len(queries)} queries")
+        unknown = ((csr.columns < 0) | (csr.columns >= corpus.n)).nonzero()
+        if len(unknown):
+            pair = int(unknown[0])
+            raise ProblemError(
+                f"{name}.{kind}: row {int(csr.rows[pair])} names document {int(csr.columns[pair])} of {corpus.n}"
+            )
+
+
+class Method(ABC):
+    """A way to make an embedding search better.
+
+    A subclass is a frozen dataclass whose fields are its hyperparameters, every one with a default. Its name is
+    the name of its file, with hyphens.
+
+    Attributes:
+        name: the name that it is registered under.
+        version: raised whenever its results change.
+        needs: what must be in the problem beyond vectors: "items", "encoder".
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    needs: ClassVar[frozenset[Literal["items", "encoder"]]] = frozenset()
+
+    def __init_subclass__(cls) -> None:
+        if "name" not in cls.__dict__:
+            cls.name = cls.__module__.rpartition(".")[2].replace("_", "-")
+
+    @abstractmethod
+    def fit(self, problem: Problem) -> Tuned:
+        """Learns from `problem.train` and `problem.dev`; leaves the problem as it was."""
+
+    def query_map(self, d: int) -> torch.nn.Module:
+        """The untrained module whose weights `load` fills in, for a method that maps queries of d dimensions."""
+        raise NotImplementedError(f"{self.name} was saved with a query map, but does not say how to build one")
+
+    def load(self, folder: Path, corpus: Corpus, open_encoder: OpenEncoder | None = None) -> Tuned:
+        """Opens what `Tuned.save` wrote, over the corpus that it was fitted on."""
+        from methods._tuned import VectorTuned
+
+        return VectorTuned.load(folder, corpus, self.query_map, open_encoder)

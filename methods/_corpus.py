@@ -1,0 +1,113 @@
+"""Documents with their vectors, which may be far more than fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Item: TypeAlias = str
+Vectors = NDArray[np.float32]
+BLOCK = 16_384  # documents a matrix product: 25 MB at d = 384
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Documents that have left their place.
+
+    Attributes:
+        rows: (m,) int64, ascending.
+        vectors: (m, d) float32: where they are now.
+    """
+
+    rows: Tensor
+    vectors: Tensor
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The documents of a search.
+
+    Attributes:
+        items: the n texts; empty when only vectors are known.
+        shards: the vectors in order, each (n_i, d) float32, memory-mapped or not. They have unit length, unless
+            the problem that they belong to says "dot".
+        priority: (n,) int64, a permutation: of documents with one score, the smaller goes first. It comes from a
+            hash of the document's id, so that the order of the rows can favour nobody.
+        moved: documents that are no longer where the shards say.
+    """
+
+    items: Sequence[Item]
+    shards: tuple[Vectors, ...]
+    priority: NDArray[np.int64]
+    moved: Moved | None = None
+
+    @classmethod
+    def from_vectors(
+        cls, vectors: Vectors, items: Sequence[Item] = (), priority: NDArray[np.int64] | None = None
+    ) -> Corpus:
+        """One shard; without ids, ties fall to a fixed permutation of the rows."""
+        if priority is None:
+            priority = np.random.default_rng(0).permutation(len(vectors))
+        return cls(items, (vectors,), priority)
+
+    @cached_property
+    def _starts(self) -> Tensor:
+        return torch.tensor([0, *(len(shard) for shard in self.shards)]).cumsum(0)
+
+    @property
+    def n(self) -> int:
+        """The number of documents."""
+        return int(self._starts[-1])
+
+    @property
+    def d(self) -> int:
+        """The number of dimensions."""
+        return int(self.shards[0].shape[1])
+
+    def blocks(self, device: torch.device, size: int = BLOCK) -> Iterator[tuple[int, Tensor]]:
+        """Yields (first row, (≤ size, d) float32 vectors on the device) over all documents in order."""
+        for shard, first in zip(self.shards, self._starts.tolist(), strict=False):
+            for at in range(0, len(shard), size):
+                block = torch.from_numpy(shard[at : at + size])
+                yield first + at, self._with_moved(first + at, block).to(device)
+
+    def rows(self, ids: Tensor) -> Tensor:
+        """The (k, d) float32 vectors of the given rows, (k,) int64, on the CPU."""
+        vectors = torch.empty(len(ids), self.d)
+        shard_of = torch.searchsorted(self._starts, ids, right=True) - 1
+        for number in shard_of.unique().tolist():
+            here = shard_of == number
+            within = ids[here] - self._starts[number]
+            vectors[here] = torch.from_numpy(self.shards[number][within.numpy()])
+        if self.moved is not None and len(self.moved.rows):
+            at = torch.searchsorted(self.moved.rows, ids).clamp(max=len(self.moved.rows) - 1)
+            hit = self.moved.rows[at] == ids
+            vectors[hit] = self.moved.vectors[at[hit]]
+        return vectors
+
+    def with_moved(self, moved: Moved) -> Corpus:
+        """The same documents with these in new places, on top of those that had moved before."""
+        if self.moved is not None:
+            stay = ~torch.isin(self.moved.rows, moved.rows)
+            rows = torch.cat([self.moved.rows[stay], moved.rows])
+            vectors = torch.cat([self.moved.vectors[stay], moved.vectors])
+            order = rows.argsort()
+            moved = Moved(rows[order], vectors[order])
+        return replace(self, moved=moved)
+
+    def _with_moved(self, start: int, block: Tensor) -> Tensor:
+        if self.moved is None:
+            return block
+        low, high = torch.searchsorted(self.moved.rows, torch.tensor([start, start + len(block)])).tolist()
+        if low == high:
+            return block
+        block = block.clone()
+        block[self.moved.rows[low:high] - start] = self.moved.vectors[low:high]
+        return block

@@ -1,0 +1,65 @@
+"""What NUDGE-M and NUDGE-N share (Zeighami, Wellmer, Parameswaran 2024, arXiv 2409.02343)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from methods._contract import Problem, ProblemError, Similarity
+from methods._corpus import Moved
+from methods._metrics import Metric
+from methods._profile import Plateau, Profile, Turn, dev_profile
+from methods._tuned import VectorTuned
+
+
+@dataclass(frozen=True)
+class Pull:
+    """Documents that have train queries, and where those pull them.
+
+    Attributes:
+        rows: (t,) int64, ascending.
+        vectors: (t, d) float64, the documents.
+        g: (t, d) float64, the plain sum of the train queries of each, never zero.
+    """
+
+    rows: Tensor
+    vectors: Tensor
+    g: Tensor
+
+    def keep(self, which: Tensor) -> Pull:
+        """The documents that are marked, (t,) bool."""
+        return Pull(self.rows[which], self.vectors[which], self.g[which])
+
+
+def pull(problem: Problem) -> Pull:
+    """Sums the train queries of each document, in float64 and in one order, so that equal sums are equal bits.
+
+    Raises:
+        ProblemError: when no train query, or no dev query, has a relevant document.
+    """
+    for name, judged in (("train", problem.train), ("dev", problem.dev)):
+        if not len(judged.relevant.columns):
+            raise ProblemError(f"{name}.relevant: no query has a relevant document, so there is nothing to learn from")
+    relevant = problem.train.relevant
+    rows, place = relevant.columns.unique(return_inverse=True)
+    g = torch.zeros(len(rows), problem.corpus.d, dtype=torch.float64)
+    g.index_add_(0, place, problem.train.vectors.double()[relevant.rows])
+    return Pull(rows, problem.corpus.rows(rows).double(), g).keep(g.norm(dim=1) > 0)
+
+
+def profile(problem: Problem, turn: Turn, metric: str, limit: float) -> Profile:
+    """The dev metric over all angles."""
+    return dev_profile(turn, problem.corpus, problem.dev, Metric.parse(metric), limit)
+
+
+def report(problem: Problem, gamma: float, plateau: Plateau, touched: int) -> None:
+    """Tells the meter what was chosen."""
+    problem.meter.log(gamma=gamma, dev=plateau.value, plateau_width=plateau.width)
+    problem.meter.count("touched_documents", touched)
+
+
+def moved(problem: Problem, rows: Tensor, vectors: Tensor, similarity: Similarity) -> VectorTuned:
+    """The search over documents in their new places."""
+    return VectorTuned(problem.corpus, Moved(rows, vectors.float()), similarity=similarity, device=problem.device)

@@ -1,0 +1,159 @@
+"""What a fitted method leaves behind: something that answers queries, and that can be shipped."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from methods._contract import (
+    CPU,
+    Encoder,
+    OpenEncoder,
+    Problem,
+    ProblemError,
+    Queries,
+    Queryset,
+    Similarity,
+    check_queries,
+)
+from methods._corpus import Corpus, Moved, Vectors
+from methods._search import Ranking, top_k
+
+
+class Tuned(ABC):
+    """A search that a method has made."""
+
+    @abstractmethod
+    def search(self, queries: Queries, k: int) -> Ranking:
+        """The k best documents of each query, as the encoder of the problem gave it, exclusions left out."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Writes what was learnt, without pickle, for `Method.load` to open over the same corpus."""
+
+
+@dataclass(frozen=True)
+class VectorTuned(Tuned):
+    """A search by vectors. A query goes through `encoder` and `query_map`, a document is where it was moved to.
+
+    Attributes:
+        base: the documents that the method was fitted on.
+        moved: the documents that it moved, or None.
+        query_map: a module from (m, d) to (m, d) float32, applied to query vectors, or None.
+        encoder: what replaces the encoder of the problem, or None.
+        vectors: (n, d) float32, all documents as `encoder` sees them; `reencode` fills it in.
+        similarity: "cosine" when all document vectors have unit length, else "dot". Search is by dot product
+            in both cases.
+        device: where to search.
+    """
+
+    base: Corpus
+    moved: Moved | None = None
+    query_map: nn.Module | None = None
+    encoder: Encoder | None = None
+    vectors: Vectors | None = None
+    similarity: Similarity = "cosine"
+    device: torch.device = CPU
+
+    @property
+    def corpus(self) -> Corpus:
+        """The documents as they are searched."""
+        corpus = self.base if self.vectors is None else replace(self.base, shards=(self.vectors,), moved=None)
+        return corpus if self.moved is None else corpus.with_moved(self.moved)
+
+    def reencode(self) -> VectorTuned:
+        """The same search with all documents encoded by the new encoder, at unit length."""
+        if self.encoder is None:
+            return self
+        vectors = nn.functional.normalize(self.encoder.encode(self.base.items, "document"), dim=1)
+        return replace(self, vectors=vectors.numpy())
+
+    def queries(self, queries: Queryset) -> Queryset:
+        """The queries as they are searched with."""
+        vectors = queries.vectors if self.encoder is None else self.encoder.encode(queries.items, "query")
+        if self.query_map is not None:
+            with torch.no_grad():
+                vectors = self.query_map.to(self.device)(vectors.to(self.device)).cpu()
+        return replace(queries, vectors=vectors)
+
+    def apply(self, problem: Problem) -> Problem:
+        """The problem that is left for the next method of a chain."""
+        return replace(
+            problem,
+            corpus=self.corpus,
+            train=self.queries(problem.train),
+            dev=self.queries(problem.dev),
+            encoder=self.encoder or problem.encoder,
+            similarity=self.similarity,
+        )
+
+    def search(self, queries: Queries, k: int) -> Ranking:
+        """The k best documents of each query.
+
+        Raises:
+            ProblemError: when a query vector is not finite or has another dimension than the documents.
+        """
+        mapped = self.queries(queries)
+        check_queries("queries", mapped, self.corpus)
+        return top_k(mapped.vectors, self.corpus, k, exclude=queries.exclude, device=self.device)
+
+    def save(self, folder: Path) -> None:
+        """Writes `tuned.json`, `tuned.safetensors` and, when the encoder was replaced, `encoder/`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors: dict[str, Tensor] = {}
+        if self.moved is not None:
+            tensors |= {"moved.rows": self.moved.rows, "moved.vectors": self.moved.vectors}
+        if self.query_map is not None:
+            tensors |= {f"query_map.{name}": value.contiguous() for name, value in self.query_map.state_dict().items()}
+        if self.vectors is not None:
+            tensors["vectors"] = torch.from_numpy(self.vectors)
+        if self.encoder is not None:
+            self.encoder.save(folder / "encoder")
+        save_file(tensors, folder / "tuned.safetensors")
+        about = {"n": self.base.n, "d": self.base.d, "similarity": self.similarity}
+        (folder / "tuned.json").write_text(json.dumps(about, indent=1) + "\n")
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        corpus: Corpus,
+        build_query_map: Callable[[int], nn.Module],
+        open_encoder: OpenEncoder | None = None,
+    ) -> VectorTuned:
+        """Opens what `save` wrote.
+
+        Raises:
+            ProblemError: when the corpus has another shape, or an encoder was saved and nothing can open it.
+        """
+        about = json.loads((folder / "tuned.json").read_text())
+        if (about["n"], about["d"]) != (corpus.n, corpus.d):
+            raise ProblemError(
+                f"{folder}: fitted on {about['n']} × {about['d']} document vectors, not on {corpus.n} × {corpus.d}"
+            )
+        tensors = load_file(folder / "tuned.safetensors")
+        weights = {name.removeprefix("query_map."): tensors[name] for name in tensors if name.startswith("query_map.")}
+        query_map = build_query_map(corpus.d) if weights else None
+        if query_map is not None:
+            query_map.load_state_dict(weights)
+        encoder = None
+        if (folder / "encoder").exists():
+            if open_encoder is None:
+                raise ProblemError(f"{folder}: holds an encoder; pass `open_encoder` to open it")
+            encoder = open_encoder(folder / "encoder")
+        return cls(
+            corpus,
+            Moved(tensors["moved.rows"], tensors["moved.vectors"]) if "moved.rows" in tensors else None,
+            query_map,
+            encoder,
+            np.asarray(tensors["vectors"]) if "vectors" in tensors else None,
+            about["similarity"],
+        )

@@ -1,0 +1,51 @@
+"""NUDGE-M: every document moves by one length towards its train queries (arXiv 2409.02343, section 3)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from methods import _nudge
+from methods._contract import Method, Problem
+from methods._profile import Plateau, Turn
+from methods._tuned import VectorTuned
+
+
+@dataclass(frozen=True)
+class NudgeM(Method):
+    """d = v + γ·g/‖g‖, not normalised, searched by dot product.
+
+    v + γ·ĝ ranks as cosθ·v + sinθ·ĝ with γ = tanθ, so γ is chosen on the exact profile of the dev metric over
+    θ in [0, π/2): the middle of the best plateau.
+
+    Attributes:
+        metric: of the dev queries, to choose γ by; `compat` has hit@1.
+        gamma: γ ≥ 0 itself, instead of choosing it.
+        compat: "reference" chooses as the authors' code does: dev hit@1, the left end of its first best plateau.
+    """
+
+    metric: str = "ndcg@10"
+    gamma: float | None = None
+    compat: Literal["none", "reference"] = "none"
+
+    def fit(self, problem: Problem) -> VectorTuned:
+        """Moves the documents that have train queries.
+
+        Raises:
+            ProblemError: when no train query, or no dev query, has a relevant document.
+        """
+        pull = _nudge.pull(problem)
+        direction = pull.g / pull.g.norm(dim=1, keepdim=True)
+        gamma = self.gamma
+        if gamma is None:
+            stop = pull.g.new_full((len(pull.rows),), math.inf)
+            plateau = self._plateau(problem, Turn(pull.rows, pull.vectors, direction, stop, math.inf))
+            gamma = math.tan(plateau.left if self.compat == "reference" else plateau.middle)
+            _nudge.report(problem, gamma, plateau, len(pull.rows))
+        return _nudge.moved(problem, pull.rows, pull.vectors + gamma * direction, "dot")
+
+    def _plateau(self, problem: Problem, turn: Turn) -> Plateau:
+        if self.compat == "reference":
+            return _nudge.profile(problem, turn, "hit@1", math.pi / 2).first_best()
+        return _nudge.profile(problem, turn, self.metric, math.pi / 2).best()

@@ -1,0 +1,85 @@
+"""Small synthetic problems that have everything that makes real ones hard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn.functional import normalize
+
+from methods import Corpus, Csr, Judged, Method, Problem, Queries
+
+N, D = 60, 12
+WORDS = ["red", "green", "blue", "round", "square", "large", "small", "old"]
+
+
+@dataclass(frozen=True)
+class WordEncoder:
+    """Encodes a text as the sum of fixed random vectors of its words, the whole turned by `turn`."""
+
+    turn: int = 0
+
+    def encode(self, items, role):
+        return torch.stack([sum((self._word(word) for word in item.split()), torch.zeros(D)) for item in items])
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        (folder / "turn.txt").write_text(str(self.turn))
+
+    @classmethod
+    def open(cls, folder: Path) -> WordEncoder:
+        return cls(int((folder / "turn.txt").read_text()))
+
+    def _word(self, word: str) -> torch.Tensor:
+        seed = int.from_bytes(word.encode()[:4].ljust(4), "little")
+        return torch.randn(D, generator=torch.Generator().manual_seed(seed)).roll(self.turn)
+
+
+@dataclass(frozen=True)
+class Split:
+    """A problem with the test queries that it must not contain."""
+
+    problem: Problem
+    test: Judged
+
+
+def make_split(seed: int = 0) -> Split:
+    """60 documents, two of them alike; 80 queries, one without an answer in each split, one with grades."""
+    random = np.random.default_rng(seed)
+    texts = [" ".join(random.choice(WORDS, 3)) + f" d{row}" for row in range(N)]
+    texts[7] = texts[3]
+    encoder = WordEncoder()
+    corpus = Corpus.from_vectors(normalize(encoder.encode(texts, "document"), dim=1).numpy(), texts)
+    train, dev, test = (_judged(random, encoder, texts, m) for m in (50, 14, 16))
+    return Split(Problem(corpus, train, dev, encoder, seed=seed), test)
+
+
+def _judged(random: np.random.Generator, encoder: WordEncoder, texts: list[str], m: int) -> Judged:
+    answers = [{int(row): 1.0 for row in random.choice(N // 2, 2, replace=False)} for _ in range(m)]
+    items = [
+        " ".join(" ".join(texts[row].split()[:2]) for row in row_answers) + f" q{random.integers(9)}"
+        for row_answers in answers
+    ]
+    answers[0] = {}
+    answers[1] = dict.fromkeys(answers[1], 2.0) | {N - 1: 1.0}
+    exclude = Csr.from_rows([[5] if number == 2 else [] for number in range(m)])
+    return Judged(items, encoder.encode(items, "query"), exclude, relevant=Csr.from_rows(answers))
+
+
+def small(method: Method) -> Method:
+    """The method with whatever budget it has cut to what a test can wait for."""
+    budget = {"steps": 20, "batch": 16, "check_every": 5}
+    known = vars(method)
+    return replace(method, **{key: value for key, value in budget.items() if key in known})
+
+
+def plain(queries: Queries) -> tuple:
+    """All tensors of some queries, to compare before and after."""
+    tensors = [queries.vectors]
+    if queries.exclude is not None:
+        tensors += [queries.exclude.offsets, queries.exclude.columns, queries.exclude.values]
+    if isinstance(queries, Judged):
+        tensors += [queries.relevant.offsets, queries.relevant.columns, queries.relevant.values]
+    return tuple(tensor.clone() for tensor in tensors)

@@ -1,0 +1,174 @@
+"""What every method must do: runs over all that are registered, a plug-in's included, and over toys of each kind."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields, is_dataclass, replace
+
+import pytest
+import torch
+from problems import WordEncoder, make_split, plain, small
+from toys import TOYS, FlipQueries, NewEncoder, SharedWords, SwapDocuments
+
+from methods import Chain, Judged, Method, Problem, Tuned, VectorTuned, fit, label, load_method, method_names, parse
+
+REGISTERED = [small(load_method(name)()) for name in method_names()]
+CHAINS = [
+    Chain((FlipQueries(), SwapDocuments())),
+    Chain((NewEncoder(), small(load_method("adaptor")()), load_method("nudge-n")())),
+]
+ALL = pytest.mark.parametrize("method", [*REGISTERED, *TOYS, *CHAINS], ids=label)
+
+
+def _scores(tuned: Tuned, queries: Judged) -> torch.Tensor:
+    ranking = tuned.search(queries, 20)
+    return torch.stack([ranking.rows.double(), ranking.scores.double()])
+
+
+@ALL
+def test_constructor_only_stores_defaulted_hyperparameters(method: Method) -> None:
+    assert is_dataclass(method)
+    assert all(field.default is not MISSING for field in fields(method))
+    assert not hasattr(method, "__post_init__")
+    assert isinstance(method.version, int)
+
+
+@pytest.mark.parametrize("name", list(method_names()))
+def test_label_and_name_lead_back_to_the_method(name: str) -> None:
+    method = load_method(name)()
+    assert method.name == name
+    assert label(method) == name
+    assert parse(label(small(method))) == small(method)
+
+
+@ALL
+def test_ranks_every_query_without_repetition_or_excluded_documents(method: Method) -> None:
+    split = make_split()
+    ranking = fit(method, split.problem).search(split.test, 20)
+    assert ranking.rows.shape == ranking.scores.shape == (len(split.test), 20)
+    assert (ranking.scores.diff(dim=1) <= 0).all()
+    assert all(len(set(row)) == 20 for row in ranking.rows.tolist())
+    assert 5 not in ranking.rows[2]
+
+
+@ALL
+def test_returns_all_documents_when_asked_for_more(method: Method) -> None:
+    split = make_split()
+    ranking = fit(method, split.problem).search(split.test, 100)
+    assert sorted(ranking.rows[3][ranking.rows[3] >= 0].tolist()) == list(range(60))
+
+
+@ALL
+def test_is_deterministic_under_a_seed(method: Method) -> None:
+    first, second = make_split(), make_split()
+    once = _scores(fit(method, first.problem), first.test)
+    torch.rand(7)  # the global generator must not matter
+    assert torch.equal(once, _scores(fit(method, second.problem), second.test))
+
+
+@ALL
+def test_leaves_its_inputs_as_they_were(method: Method) -> None:
+    split = make_split()
+    problem = split.problem
+    before = [*plain(problem.train), *plain(problem.dev), torch.from_numpy(problem.corpus.shards[0].copy())]
+    tuned = fit(method, problem)
+    tuned.search(split.test, 10)
+    after = [*plain(problem.train), *plain(problem.dev), torch.from_numpy(problem.corpus.shards[0])]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert problem.corpus.moved is None
+
+
+@ALL
+def test_saves_and_loads_to_the_same_scores(method: Method, tmp_path, monkeypatch) -> None:
+    split = make_split()
+    tuned = fit(method, split.problem)
+    monkeypatch.setattr("pickle.dumps", _no_pickle)
+    monkeypatch.setattr("pickle.loads", _no_pickle)
+    monkeypatch.setattr("torch.save", _no_pickle)
+    monkeypatch.setattr("torch.load", _no_pickle)
+    tuned.save(tmp_path / "tuned")
+    loaded = parse(label(method)).load if method in REGISTERED else method.load
+    again = loaded(tmp_path / "tuned", split.problem.corpus, WordEncoder.open)
+    assert torch.equal(_scores(tuned, split.test), _scores(again, split.test))
+    assert not [path for path in (tmp_path / "tuned").rglob("*") if path.suffix in {".pkl", ".pickle", ".pt", ".bin"}]
+
+
+def _no_pickle(*args: object, **kwargs: object) -> None:
+    raise AssertionError("pickle was used")
+
+
+def test_a_problem_has_no_place_for_test_queries() -> None:
+    known = {"corpus", "train", "dev", "encoder", "similarity", "device", "seed", "meter"}
+    assert {field.name for field in fields(Problem)} == known
+
+
+def test_query_map_maps_queries() -> None:
+    split = make_split()
+    tuned = fit(FlipQueries(), split.problem)
+    assert torch.equal(tuned.queries(split.test).vectors, -split.test.vectors)
+
+
+def test_moved_rows_are_all_that_is_saved(tmp_path) -> None:
+    from safetensors.torch import load_file
+
+    fit(SwapDocuments(), make_split().problem).save(tmp_path / "tuned")
+    saved = load_file(tmp_path / "tuned" / "tuned.safetensors")
+    assert {name: tuple(value.shape) for name, value in saved.items()} == {"moved.rows": (2,), "moved.vectors": (2, 12)}
+
+
+def test_replaced_encoder_encodes_documents_and_queries_anew() -> None:
+    split = make_split()
+    tuned = fit(NewEncoder(), split.problem)
+    # Turning every vector by the same roll of its coordinates changes no inner product, hence no ranking.
+    assert torch.equal(tuned.search(split.test, 9).rows, fit(parse("none"), split.problem).search(split.test, 9).rows)
+    assert not torch.equal(tuned.corpus.rows(torch.arange(3)), split.problem.corpus.rows(torch.arange(3)))
+
+
+def test_replaced_encoder_is_paid_for_under_its_own_phase() -> None:
+    from bench.clock import Clock
+
+    clock = Clock(torch.device("cpu"))
+    fit(Chain((NewEncoder(), load_method("nudge-n")())), replace(make_split().problem, meter=clock))
+    assert set(clock.seconds) == {"fit", "reencode"}
+
+
+def test_chain_equals_its_links_one_after_the_other() -> None:
+    split = make_split()
+    adaptor, nudge = small(load_method("adaptor")()), load_method("nudge-n")()
+    first = fit(adaptor, split.problem)
+    second = fit(nudge, first.apply(split.problem))
+    by_hand = second.search(first.queries(split.test), 15)
+    chained = fit(Chain((adaptor, nudge)), split.problem).search(split.test, 15)
+    assert torch.equal(by_hand.rows, chained.rows)
+    assert torch.equal(by_hand.scores, chained.scores)
+
+
+def test_chain_refuses_what_cannot_be_chained() -> None:
+    problem = make_split().problem
+    with pytest.raises(ValueError, match="shared-words does not search by vectors"):
+        fit(Chain((load_method("none")(), SharedWords())), problem)
+    with pytest.raises(ValueError, match="new-encoder needs the encoder, so it comes before"):
+        fit(Chain((FlipQueries(), NewEncoder())), problem)
+    with pytest.raises(ValueError, match="unit length"):
+        fit(Chain((load_method("nudge-m")(), load_method("nudge-n")())), problem)
+
+
+def test_needs_are_checked() -> None:
+    problem = make_split().problem
+    with pytest.raises(ValueError, match="needs the encoder"):
+        fit(NewEncoder(), replace(problem, encoder=None))
+    with pytest.raises(ValueError, match="needs the documents"):
+        fit(SharedWords(), replace(problem, corpus=replace(problem.corpus, items=())))
+
+
+def test_loading_over_another_corpus_is_refused(tmp_path) -> None:
+    problem = make_split().problem
+    fit(SwapDocuments(), problem).save(tmp_path / "tuned")
+    other = replace(problem.corpus, shards=(problem.corpus.shards[0][:50],), priority=problem.corpus.priority[:50])
+    with pytest.raises(ValueError, match="60 × 12"):
+        SwapDocuments().load(tmp_path / "tuned", other)
+
+
+@ALL
+def test_vector_search_has_one_implementation(method: Method) -> None:
+    tuned = fit(method, make_split().problem)
+    assert not isinstance(tuned, VectorTuned) or type(tuned).search is VectorTuned.search

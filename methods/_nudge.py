@@ -61,5 +61,7 @@ def report(problem: Problem, gamma: float, plateau: Plateau, touched: int) -> No
 
 
 def moved(problem: Problem, rows: Tensor, vectors: Tensor, similarity: Similarity) -> VectorTuned:
-    """The search over documents in their new places."""
-    return VectorTuned(problem.corpus, Moved(rows, vectors.float()), similarity=similarity, device=problem.device)
+    """The search over documents in their new places; those that are where they were are left out."""
+    vectors = vectors.float()
+    left = (vectors != problem.corpus.rows(rows)).any(1)
+    return VectorTuned(problem.corpus, Moved(rows[left], vectors[left]), similarity=similarity, device=problem.device)

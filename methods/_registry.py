@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
@@ -106,7 +107,10 @@ def _parse_link(text: str) -> Method:
     if match is None:
         raise UnknownName(f"method {text!r}: write name or name[key=value,…]")
     name, settings = match.groups()
-    kind = load_method(name)
+    try:
+        kind = load_method(name)
+    except ImportError as error:
+        raise UnknownName(f"method {name!r} is not available: {error}; install what it needs") from None
     hints = get_type_hints(kind)
     known = [field.name for field in fields(kind) if field.default is not MISSING]  # type: ignore[arg-type]
     chosen: dict[str, Any] = {}
@@ -128,9 +132,12 @@ def _read(what: str, text: str, hint: Any) -> Any:
             return None
         hint = next(part for part in get_args(hint) if part is not type(None))
     try:
-        return {"true": True, "false": False}[text] if hint is bool else hint(text)
+        value = {"true": True, "false": False}[text] if hint is bool else hint(text)
     except (KeyError, ValueError):
-        raise UnknownName(f"{what}: {text!r} is not a valid {hint.__name__}") from None
+        value = None
+    if value is None or (hint is float and not math.isfinite(value)):
+        raise UnknownName(f"{what}: {text!r} is not a valid {hint.__name__}")
+    return value
 
 
 def _written(value: Any) -> str:

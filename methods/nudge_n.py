@@ -70,8 +70,8 @@ def _turn(pull: _nudge.Pull) -> Turn:
 
     The part of g that is perpendicular to v is computed as a vector: √(‖g‖² − (v·g)²) cancels where g is almost v.
     """
-    v = torch.nn.functional.normalize(pull.vectors, dim=1)
-    along = (v * pull.g).sum(1)
+    v = pull.vectors
+    along = (v * pull.g).sum(1) / (v * v).sum(1)
     across = pull.g - along[:, None] * v
     length = across.norm(dim=1)
     parallel = length <= 1e-12 * along.abs()

@@ -1,0 +1,1 @@
+"""How the methods are compared: data, embeddings, cells, records and reports."""

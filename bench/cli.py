@@ -1,0 +1,177 @@
+"""The command `tunebench`. Nothing heavy is imported before a subcommand needs it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+if TYPE_CHECKING:
+    from bench.spec import Suite
+
+BAD_INPUT = 2
+FAILED = 1
+
+
+class _Commands(click.Group):
+    """Turns an error that is the user's to mend into one line and exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from bench.errors import BadInput
+
+        try:
+            return super().invoke(ctx)
+        except (BadInput, ValueError) as error:
+            if not isinstance(error, BadInput):
+                from methods import UnknownName
+
+                if not isinstance(error, UnknownName):
+                    raise
+            click.echo(f"tunebench: {' '.join(str(error).split())}", err=True)
+            sys.exit(BAD_INPUT)
+
+
+def _names(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """Splits at commas, but not inside the brackets of `adaptor[batch=64,steps=9]`."""
+    return None if value is None else tuple(filter(None, re.split(r"\s*,(?![^\[]*\])\s*", value.strip())))
+
+
+def _numbers(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    try:
+        return None if value is None else tuple(int(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r}: write whole numbers separated by commas, as 0,1,2") from None
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tunebench")
+def main() -> None:
+    """Compares ways of fine-tuning embeddings on your data: what they gain, what they cost, and whether it is real."""
+
+
+@main.command()
+@click.argument("suite", required=False)
+@click.option("--data", metavar="DIR", help="A BEIR folder; short for --datasets folder:DIR.")
+@click.option("--datasets", callback=_names, metavar="A,B", help="Data sets instead of the suite's.")
+@click.option("--encoder", "encoders", callback=_names, metavar="A,B", help="Encoders instead of the data sets' own.")
+@click.option(
+    "--methods", callback=_names, metavar="A,B", help="Methods instead of the suite's: name[key=value,…], name+name."
+)
+@click.option("--seeds", callback=_numbers, metavar="0,1,2", help="Seeds instead of the suite's.")
+@click.option("--split", type=click.Choice(["default", "official", "random", "grouped"]), help="How queries are split.")
+@click.option("--limit", type=int, metavar="N", help="Keep at the most N judged queries of each data set.")
+@click.option("--device", default="cpu", show_default=True, metavar="DEVICE", help="cpu, cuda or cuda:0.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Results folder.  [default: results/local/<suite>]",
+)
+@click.option(
+    "--overwrite",
+    type=click.Choice(["never", "failed", "always"]),
+    default="failed",
+    show_default=True,
+    help="Which cells run again although they have a record.",
+)
+@click.option("--dry-run", is_flag=True, help="Show the cells and which of them would run.")
+@json_option
+def run(
+    suite: str | None,
+    data: str | None,
+    device: str,
+    out: Path | None,
+    overwrite: Literal["never", "failed", "always"],
+    dry_run: bool,
+    as_json: bool,
+    **chosen: Any,
+) -> None:
+    """Run a SUITE and print its leaderboard.
+
+    SUITE is a name from `tunebench list suites` or a TOML file. With --data or --datasets and no SUITE, the methods
+    and seeds of `quick` run on them. A cell that has a record does not run again.
+    """
+    chosen = {key: value for key, value in chosen.items() if value is not None}
+    if data is not None:
+        chosen["datasets"] = (*chosen.get("datasets", ()), f"folder:{data}")
+    if suite is None and "datasets" not in chosen:
+        raise click.UsageError("name a suite (`tunebench list suites`), or give --data DIR")
+
+    from bench.data.catalogue import default_encoder
+    from bench.device import open_device
+    from bench.record import Results
+    from bench.run.local import plan, run_cells
+    from bench.run.workbench import Workbench
+    from bench.show import RunView, print_boards, print_plan
+
+    asked = _suite(suite, chosen)
+    results = Results(out or Path("results/local") / asked.name)
+    with RunView(quiet=as_json) as view:
+        bench = Workbench(open_device(device), view.encoding)
+        planned = plan(list(asked.cells(default_encoder)), bench, results, overwrite)
+        if dry_run:
+            print_plan(planned, as_json)
+            return
+        view.begin(planned)
+        failed = 0
+        for cell, record in run_cells(planned, bench, results):
+            view.done(cell, record)
+            failed += record.status == "failed"
+    print_boards(results.folder, as_json)
+    sys.exit(FAILED if failed else 0)
+
+
+def _suite(name: str | None, chosen: dict[str, Any]) -> Suite:
+    """The suite that is named, with what was chosen on the command line in its place, every name checked."""
+    from bench.data.catalogue import check_dataset_name
+    from bench.embed.encoders import check_encoder_name
+    from bench.spec import make_suite, read_suite
+
+    written = read_suite(name or "quick").model_dump()
+    if name is None:
+        written["name"] = re.sub(r"[^\w.-]+", "-", Path(chosen["datasets"][0].removeprefix("folder:")).resolve().name)
+    suite = make_suite("command line", {**written, **chosen})
+    for dataset in suite.datasets:
+        check_dataset_name(dataset)
+    for encoder in suite.encoders:
+        check_encoder_name(encoder)
+    return suite
+
+
+@main.command("list")
+@click.argument("what", type=click.Choice(["methods", "datasets", "encoders", "suites"]))
+@json_option
+def list_(what: str, as_json: bool) -> None:
+    """List what can be named on the command line and in suites."""
+    from bench.listing import LISTS
+    from bench.show import print_rows
+
+    print_rows(LISTS[what](), as_json)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@json_option
+def report(folder: Path, as_json: bool) -> None:
+    """Write the leaderboards of a results FOLDER (.md, .csv, .html) and print them."""
+    from bench.show import print_boards
+
+    print_boards(folder, as_json)
+
+
+@main.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """Check this installation: packages, devices, the embedded model, the cache."""
+    from bench.doctor import examine
+    from bench.show import print_rows
+
+    found = examine()
+    print_rows(found, as_json)
+    sys.exit(FAILED if any(row["state"] == "broken" for row in found) else 0)

@@ -1,0 +1,1 @@
+"""Data sets: the catalogue, the loaders, validation and splits."""

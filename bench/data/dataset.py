@@ -1,0 +1,59 @@
+"""What every data set becomes, wherever it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from methods import Csr, Item
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """Texts and judgements that a loader took out of an installed package, before they are cached as a BEIR folder.
+
+    Attributes:
+        documents: document id to text.
+        queries: query id to text.
+        qrels: query id to {document id: grade}, grades positive integers.
+        groups: query id to the name of its group of near-copies; a query that is missing is its own group.
+        source: package name to version: what the texts were taken from.
+    """
+
+    documents: Mapping[str, str]
+    queries: Mapping[str, str]
+    qrels: Mapping[str, Mapping[str, int]]
+    source: Mapping[str, str]
+    groups: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A corpus, judged queries and their judgements.
+
+    Attributes:
+        name: the name under which it was asked for.
+        fingerprint: SHA-256 over everything that was read; two data sets that share it are the same.
+        document_ids: the n document ids, unique.
+        documents: the n documents.
+        query_ids: the m ids of the queries that have a judgement, unique.
+        queries: the m queries.
+        qrels: m rows over n columns: the relevant documents of each query with their grades.
+        exclude: m rows over n columns: documents that a query must not retrieve, which is itself.
+        groups: (m,) int64; queries that share a number are near-copies of one another.
+        official: the split's name ("train", "dev", "test") to query rows; empty when the source has no official split.
+    """
+
+    name: str
+    fingerprint: str
+    document_ids: Sequence[str]
+    documents: Sequence[Item]
+    query_ids: Sequence[str]
+    queries: Sequence[Item]
+    qrels: Csr
+    exclude: Csr
+    groups: NDArray[np.int64]
+    official: Mapping[str, NDArray[np.int64]]

@@ -1,0 +1,1 @@
+"""Encoders, and the store that keeps what they encoded."""

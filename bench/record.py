@@ -1,0 +1,122 @@
+"""The record of one cell: its schema, and the only place that reads or writes it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bench.errors import BadInput
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = 1
+Scores = dict[str, float]
+
+
+class Record(BaseModel):
+    """What one cell did: `dataset`, `encoder`, `method` and `seed` name it, `identity` tells it from every other.
+
+    Attributes:
+        status: `ok` has metrics; `failed` and `skipped` have a `reason`.
+        identity: everything that can change the result, as plain JSON; its SHA-256 names the files.
+        metrics: means over the test queries, overall scalars first ("ndcg@10", …), then one mapping for each
+            subset of the queries ("seen", "unseen") and one of mappings by bucket ("nearest"); every subset
+            carries its number of queries as "queries".
+        seconds: wall-clock by phase: load, encode, fit, reencode, search, score. `load` and `encode` are
+            shared by the cells of one data set, and repeat what they took when they were cold.
+        fit_seconds: fit + reencode, what it takes to go from embeddings to a tuned index.
+        counts: documents, queries by split, optimiser steps, encodes, touched documents, …
+        memory: peak bytes, `rss` and, on a GPU, `device`.
+        environment: device, threads, versions, git commit.
+        curves: what the method logged, each name with a list of values; `facts` of a fit are curves of length one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    dataset: str
+    encoder: str
+    method: str
+    seed: int
+    status: Literal["ok", "failed", "skipped"]
+    reason: str | None = None
+    metrics: dict[str, float | Scores | dict[str, Scores]] = {}
+    seconds: dict[str, float] = {}
+    fit_seconds: float | None = None
+    counts: dict[str, int] = {}
+    memory: dict[str, int] = {}
+    environment: dict[str, str | int] = {}
+    curves: dict[str, list[float]] = {}
+    identity: dict[str, Any]
+
+
+def cell_id(identity: dict[str, Any]) -> str:
+    """The SHA-256 of an identity's canonical JSON, in hex: the name of its files and of its run."""
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Results:
+    """A results folder: `records/<cell id>.json` and, beside the `ok` ones, `per_query/<cell id>.parquet`."""
+
+    folder: Path
+
+    def write(self, record: Record, per_query: pd.DataFrame | None) -> None:
+        """Writes the scores, then the record that vouches for them, each whole or not at all."""
+        if per_query is not None:
+            write_whole(self.per_query(record), per_query.to_parquet(index=False, compression="zstd"))
+        path = self.folder / "records" / f"{cell_id(record.identity)}.json"
+        write_whole(path, record.model_dump_json(indent=1).encode() + b"\n")
+        if per_query is None:
+            self.per_query(record).unlink(missing_ok=True)
+
+    def find(self, identity: dict[str, Any]) -> Record | None:
+        """The record of the cell with this identity, or None when it has not run."""
+        path = self.folder / "records" / f"{cell_id(identity)}.json"
+        return _read(path) if path.exists() else None
+
+    def records(self) -> Iterator[Record]:
+        """All records, in an order that depends on their identities alone.
+
+        Raises:
+            BadInput: when there is none, or one cannot be read.
+        """
+        paths = sorted((self.folder / "records").glob("*.json"))
+        if not paths:
+            raise BadInput(f"{self.folder}: holds no records; `tunebench run … --out {self.folder}` writes them")
+        return (_read(path) for path in paths)
+
+    def per_query(self, record: Record) -> Path:
+        """Where the scores of an `ok` cell are: a Parquet file with a row a test query."""
+        return self.folder / "per_query" / f"{cell_id(record.identity)}.parquet"
+
+
+def _read(path: Path) -> Record:
+    try:
+        return Record.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise BadInput(f"{path}: {where}: {first['msg']}; delete the file, and the cell runs again") from None
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all, with its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with unfinished.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

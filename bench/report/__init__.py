@@ -1,0 +1,7 @@
+"""Records → tables: `load_boards` gives the figures, `sheet` their wording, `write_leaderboards` the files."""
+
+from bench.report.board import Board, load_boards
+from bench.report.render import leaderboards, write_leaderboards
+from bench.report.sheet import Sheet, Table, sheet
+
+__all__ = ["Board", "Sheet", "Table", "leaderboards", "load_boards", "sheet", "write_leaderboards"]

@@ -1,0 +1,72 @@
+"""The rows of one board, lined up query by query and seed by seed, and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from bench.errors import BadInput
+from bench.names import MAIN
+from bench.record import Record, Results
+from bench.report.entrants import Entrant, Setting
+from bench.report.significance import Comparison, FloatArray, IntArray, compare
+
+_ENOUGH_SPLITS = 5  # below it the t-test has too few degrees of freedom to find anything after Holm
+
+
+def compare_rows(results: Results, setting: Setting, rows: Sequence[Entrant]) -> Comparison:
+    """Compares two or more rows that are complete over the same seeds.
+
+    Raises:
+        BadInput: when the rows were not scored on the same queries.
+    """
+    cells = [list(row.done.values()) for row in rows]
+    seed_scores = np.array([[record.metrics[MAIN] for record in row] for row in cells], np.float64).T
+    test_to_train = None
+    if setting.split != "official" and len(seed_scores) >= _ENOUGH_SPLITS:
+        counts = [record.counts for record in cells[0]]
+        test_to_train = sum(c["test_queries"] for c in counts) / sum(c["train_queries"] for c in counts)
+    query_scores, clusters = _query_scores(results, setting, rows)
+    return compare(query_scores, clusters, seed_scores, test_to_train)
+
+
+def _query_scores(results: Results, setting: Setting, rows: Sequence[Entrant]) -> tuple[FloatArray, IntArray]:
+    """Scores (queries, rows), each averaged over the seeds that tested the query, and clusters (queries,)."""
+    cells = [(column, record) for column, row in enumerate(rows) for record in row.done.values()]
+    tables = [_read(results, record) for _, record in cells]
+    column = np.repeat([column for column, _ in cells], [table.num_rows for table in tables])
+    scores = pa.concat_tables(tables)
+    query = _codes(scores["query_id"])
+    shape = (query.max() + 1, len(rows))
+    slot = np.ravel_multi_index((query, column), shape)
+    tested = np.bincount(slot, minlength=np.prod(shape)).reshape(shape)
+    if uneven := np.flatnonzero((tested != tested[:, :1]).any(0)).tolist():
+        raise BadInput(
+            f"{results.folder}: {rows[uneven[0]].label} and {rows[0].label} on {setting.dataset} were scored on "
+            "different queries; run the cells of one of them again with --overwrite always"
+        )
+    total = np.bincount(slot, scores[MAIN].to_numpy(), minlength=np.prod(shape)).reshape(shape)
+    clusters = np.empty(len(total), np.intp)
+    clusters[query] = _codes(scores["cluster"])
+    return total / tested, clusters
+
+
+def _read(results: Results, record: Record) -> pa.Table:
+    path = results.per_query(record)
+    try:
+        with pq.ParquetFile(path) as file:  # a third of the time of pandas, and a report may read thousands
+            return file.read(["query_id", "cluster", MAIN], use_threads=False)
+    except (FileNotFoundError, pa.ArrowInvalid):
+        raise BadInput(f"{path}: missing or damaged; run the cell again with --overwrite always") from None
+
+
+def _codes(names: pa.ChunkedArray) -> IntArray:
+    """Numbers (n,) from 0 for (n,) names, in the order of the names: files may list their queries in any order."""
+    encoded = names.combine_chunks().dictionary_encode()
+    rank: IntArray = pc.rank(encoded.dictionary, tiebreaker="dense").to_numpy().astype(np.intp) - 1
+    indices: IntArray = encoded.indices.to_numpy()
+    return rank[indices]

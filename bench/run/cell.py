@@ -1,0 +1,188 @@
+"""One cell: from data to its record."""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import subprocess
+import sys
+import traceback
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from bench.clock import Clock
+from bench.data.dataset import Dataset
+from bench.data.split import Rows, Split
+from bench.errors import BadInput
+from bench.names import BUCKETS, METRICS
+from bench.overlap import Overlap, clusters, overlap
+from bench.record import Record, Scores
+from bench.run.workbench import Workbench
+from bench.score import DEPTH, score
+from bench.spec import Cell
+from methods import Judged, Problem, ProblemError, fit, parse
+
+
+def run_cell(cell: Cell, identity: dict[str, Any], bench: Workbench) -> tuple[Record, pd.DataFrame | None]:
+    """Runs one cell; whatever goes wrong in it becomes a failed record with the reason."""
+    clock = Clock(bench.device)
+    try:
+        metrics, per_query = _measure(cell, identity, bench, clock)
+    except Exception as error:  # noqa: BLE001 — a cell's failure must not stop its neighbours
+        return _record(cell, identity, clock, "failed", reason=_reason(error)), None
+    return _record(cell, identity, clock, "ok", metrics=metrics), per_query
+
+
+def _measure(
+    cell: Cell, identity: dict[str, Any], bench: Workbench, clock: Clock
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    loaded = bench.load(cell.dataset, cell.limit)
+    dataset = loaded.dataset
+    split = bench.split(cell.dataset, cell.limit, identity["split"], cell.seed)
+    corpus, document_seconds = bench.corpus(cell)
+    vectors, query_seconds = bench.query_vectors(cell)
+    clock.seconds |= {"load": loaded.seconds, "encode": document_seconds + query_seconds}
+    train, dev, test = (_judged(dataset, vectors, rows) for rows in (split.train, split.dev, split.test))
+    encoder = bench.encoder(cell.encoder)
+    problem = Problem(corpus, train, dev, encoder, device=bench.device, seed=cell.seed, meter=clock)
+    _seed_everything(cell.seed)
+    tuned = fit(parse(cell.method), problem)
+    with clock.phase("search"):
+        ranking = tuned.search(test, DEPTH)
+    with clock.phase("score"):
+        scores = score(ranking, test.relevant)
+        told = _overlap(bench.wording_vectors(cell), train, test, split, corpus.n)
+        about = pd.DataFrame(
+            {
+                "query_id": [dataset.query_ids[row] for row in split.test],
+                "cluster": [
+                    dataset.document_ids[row] for row in clusters(dataset.qrels, corpus.n)[split.test].tolist()
+                ],
+                "seen": told.seen,
+                "seen_fraction": told.seen_fraction,
+                "nearest": told.nearest,
+            }
+        )
+    clock.counts |= {"documents": corpus.n, **{f"{name}_queries": len(rows) for name, rows in vars(split).items()}}
+    return _means(scores, told), pd.concat([about, scores], axis=1)
+
+
+def _judged(dataset: Dataset, vectors: Tensor, rows: Rows) -> Judged:
+    chosen = torch.from_numpy(rows)
+    return Judged(
+        [dataset.queries[row] for row in rows],
+        vectors[chosen],
+        dataset.exclude.take(chosen),
+        relevant=dataset.qrels.take(chosen),
+    )
+
+
+def _overlap(vectors: Tensor | None, train: Judged, test: Judged, split: Split, n: int) -> Overlap:
+    if vectors is None:
+        return overlap(train.relevant, test.relevant, n)
+    return overlap(train.relevant, test.relevant, n, vectors[split.train], vectors[split.test])
+
+
+def _means(scores: pd.DataFrame, told: Overlap) -> dict[str, Any]:
+    """Means over all test queries, over the seen and the unseen ones, and by the nearest train query."""
+    buckets = np.array(told.buckets, dtype=object)
+    return {
+        **{name: float(scores[name].mean()) for name in METRICS},
+        "seen": _subset(scores[told.seen]),
+        "unseen": _subset(scores[~told.seen]),
+        "nearest": {bucket: _subset(scores[buckets == bucket]) for bucket in BUCKETS},
+    }
+
+
+def _subset(scores: pd.DataFrame) -> Scores:
+    means = {name: float(scores[name].mean()) for name in METRICS} if len(scores) else {}
+    return {"queries": len(scores), **means}
+
+
+def _record(
+    cell: Cell,
+    identity: dict[str, Any],
+    clock: Clock,
+    status: Literal["ok", "failed"],
+    reason: str | None = None,
+    metrics: dict[str, Any] | None = None,
+) -> Record:
+    seconds = {name: round(value, 4) for name, value in clock.seconds.items()}
+    return Record(
+        dataset=cell.dataset,
+        encoder=cell.encoder,
+        method=cell.method,
+        seed=cell.seed,
+        status=status,
+        reason=reason,
+        metrics=metrics or {},
+        seconds=seconds,
+        fit_seconds=round(clock.seconds["fit"] + clock.seconds.get("reencode", 0.0), 4) if status == "ok" else None,
+        counts=clock.counts,
+        memory=clock.memory(),
+        environment=_environment(),
+        curves=clock.curves,
+        identity=identity,
+    )
+
+
+def _reason(error: Exception) -> str:
+    """One line; for an error that is not about the input, with the place in the code that raised it."""
+    text = " ".join(str(error).split())
+    if isinstance(error, BadInput | ProblemError):
+        return text
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {text} ({Path(place.filename).name}, line {place.lineno})"
+
+
+def _seed_everything(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 — methods of others may still use the global generator
+    torch.manual_seed(seed)
+
+
+@cache
+def _environment() -> dict[str, str | int]:
+    packages = ("torch", "numpy", "sentence-transformers", "transformers", "pytrec-eval-terrier")
+    return {
+        "tunebench": metadata.version("tunebench"),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "platform": f"{sys.platform} {platform.machine()}",
+        "processor": _processor(),
+        "cores": os.cpu_count() or 0,
+        **{package: metadata.version(package) for package in packages},
+    }
+
+
+def _commit() -> str:
+    """The commit of the checkout that runs, marked when files differ from it; empty for an installed package."""
+    here = Path(__file__).parents[2]
+    if not (here / ".git").exists():
+        return ""
+    asked = subprocess.run(
+        ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return asked.stdout.strip()
+
+
+def _processor() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )

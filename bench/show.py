@@ -1,0 +1,138 @@
+"""What a person sees in a terminal: progress, tables; plain, untruncated text where there is no terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from bench.names import MAIN
+from bench.record import Record
+from bench.report import Sheet, load_boards, sheet, write_leaderboards
+from bench.report.render import comma_separated
+from bench.run.local import Planned
+from bench.spec import Cell
+
+PLAIN_WIDTH = 10_000  # columns; wide enough that Rich cuts nothing when nobody's window is there to wrap it
+
+
+def _console(*, stderr: bool = False) -> Console:
+    console = Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=PLAIN_WIDTH)
+
+
+class RunView:
+    """Progress of a run, on standard error: bars on a terminal, a line for each finished cell elsewhere."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._console = _console(stderr=True)
+        self._quiet = quiet
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=quiet or not self._console.is_terminal,
+            transient=True,
+        )
+        self._cells: TaskID | None = None
+        self._encoding: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def begin(self, planned: Sequence[Planned]) -> None:
+        """Says how many cells are to run and how many have a record already."""
+        due = sum(stands is None for _, _, stands in planned)
+        self._say(
+            f"{due} of {len(planned)} cells to run"
+            if due
+            else f"nothing to run: all {len(planned)} cells have a record"
+        )
+        self._cells = self._progress.add_task("cells", total=due, visible=due > 0)
+
+    def encoding(self, what: str, done: int, total: int) -> None:
+        """Moves the bar of one set of items by `done`."""
+        if what not in self._encoding:
+            self._encoding[what] = self._progress.add_task(f"encoding {what}", total=total)
+        self._progress.advance(self._encoding[what], done)
+        if self._progress.tasks[self._encoding[what]].finished:
+            self._progress.update(self._encoding[what], visible=False)
+
+    def done(self, cell: Cell, record: Record) -> None:
+        """Reports one finished cell."""
+        if record.status == "ok":
+            self._say(f"{cell}: {MAIN} {record.metrics[MAIN]:.4f}, fitted in {record.fit_seconds:.1f} s")
+        else:
+            self._say(f"{cell}: {record.status}: {record.reason}")
+        if self._cells is not None:
+            self._progress.advance(self._cells)
+
+    def _say(self, line: str) -> None:
+        if not self._quiet:
+            self._console.print(Text(line))
+
+
+def print_plan(planned: Iterable[Planned], as_json: bool) -> None:
+    """Prints each cell and whether it would run."""
+    print_rows(
+        [{"cell": str(cell), "state": "would run" if stands is None else stands.status} for cell, _, stands in planned],
+        as_json,
+    )
+
+
+def print_rows(rows: Sequence[dict[str, str]], as_json: bool) -> None:
+    """Prints rows that share their keys, as a table or as a JSON list."""
+    if as_json:
+        sys.stdout.write(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in rows[0]:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(value) for value in row.values()))
+    _console().print(table)
+
+
+def print_boards(folder: Path, as_json: bool) -> None:
+    """Writes the leaderboards of a results folder and prints them, the page's path last."""
+    boards = load_boards(folder)
+    page = write_leaderboards(folder, boards)
+    if as_json:
+        rows = list(csv.DictReader(io.StringIO(comma_separated(boards))))
+        sys.stdout.write(json.dumps({"page": str(page), "rows": rows}, indent=1, ensure_ascii=False) + "\n")
+        return
+    console = _console()
+    for board in boards:
+        _print_sheet(console, sheet(board))
+    console.print(Text(f"page: {page.resolve()}"))
+
+
+def _print_sheet(console: Console, board: Sheet) -> None:
+    table = Table(title=Text(board.title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, name in enumerate(board.main.header):
+        table.add_column(Text(name), justify="left" if number == 0 else "right", overflow="fold")
+    for line in board.main.lines:
+        table.add_row(*(Text(cell) for cell in line.cells), style="bold" if line.bold else None)
+    console.print(table)
+    for text in (board.verdict, *board.notes):
+        console.print(Text(text))
+    console.print()

@@ -1,0 +1,104 @@
+"""A suite, written in TOML or on the command line, unfolds into cells."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bench.errors import BadInput
+from methods import label, nearest_name, parse
+
+SUITES = Path(__file__).parent / "suites"
+
+
+class Suite(BaseModel):
+    """What to compare.
+
+    Attributes:
+        name: of the suite; results go to `results/local/<name>` by default.
+        about: one line for `tunebench list suites`.
+        datasets: names of the data catalogue, or `folder:PATH`.
+        encoders: names of the encoder catalogue; none means each data set's own.
+        methods: as `methods.parse` reads them.
+        seeds: each drives the split and the method.
+        split: "default" is official where the data set has it, random otherwise.
+        limit: at the most so many judged queries of a data set; None keeps all.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    about: str = ""
+    datasets: tuple[str, ...] = Field(min_length=1)
+    encoders: tuple[str, ...] = ()
+    methods: tuple[str, ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = Field(min_length=1)
+    split: Literal["default", "official", "random", "grouped"] = "default"
+    limit: int | None = Field(default=None, ge=10)
+
+    def cells(self, default_encoder: Callable[[str], str]) -> Iterator[Cell]:
+        """Unfolds the suite, so that cells that share data and encoder follow one another."""
+        for dataset in dict.fromkeys(self.datasets):
+            for encoder in dict.fromkeys(self.encoders or (default_encoder(dataset),)):
+                for seed in dict.fromkeys(self.seeds):
+                    for method in dict.fromkeys(label(parse(method)) for method in self.methods):
+                        yield Cell(dataset, encoder, method, seed, self.split, self.limit)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one data set with one encoder and one seed; `method` is the canonical string."""
+
+    dataset: str
+    encoder: str
+    method: str
+    seed: int
+    split: Literal["default", "official", "random", "grouped"]
+    limit: int | None
+
+    def __str__(self) -> str:
+        return f"{self.dataset} · {self.encoder} · {self.method} · seed {self.seed}"
+
+
+def suite_names() -> list[str]:
+    """The suites that come with tunebench."""
+    return sorted(path.stem for path in SUITES.glob("*.toml"))
+
+
+def read_suite(name_or_path: str) -> Suite:
+    """Reads a suite by its name, or from a TOML file.
+
+    Raises:
+        UnknownName: when there is neither.
+        BadInput: when the file is not a suite.
+    """
+    path = SUITES / f"{name_or_path}.toml" if name_or_path in suite_names() else Path(name_or_path)
+    if not path.is_file():
+        raise nearest_name("suite", name_or_path, [*suite_names(), "FILE.toml"])
+    try:
+        written = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: not valid TOML ({error})") from None
+    return make_suite(str(path), {"name": path.stem, **written})
+
+
+def make_suite(where: str, written: dict[str, object]) -> Suite:
+    """Checks a suite; `where` names its source in an error.
+
+    Raises:
+        BadInput: for a field that is unknown, missing or of another type.
+        UnknownName: for an unknown field's nearest name.
+    """
+    for key in written:
+        if key not in Suite.model_fields:
+            raise BadInput(f"{where}: {nearest_name('field', key, Suite.model_fields)}")
+    try:
+        return Suite.model_validate(written)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise BadInput(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None

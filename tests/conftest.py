@@ -1,0 +1,95 @@
+"""What several folders of tests share: small data, a small model, a cache that nobody else uses."""
+
+from __future__ import annotations
+
+import json
+import string
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+settings.register_profile("tunebench", deadline=None)  # the first example often pays for an import
+settings.load_profile("tunebench")
+
+Judgement = tuple[str, str, int]
+WriteFolder = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache folder that the tests of one module share."""
+    folder = tmp_path_factory.mktemp("cache") / "tunebench"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUNEBENCH_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def write_beir() -> WriteFolder:
+    """Writes a BEIR folder, independently of the code under test."""
+
+    def write(
+        folder: Path,
+        documents: Mapping[str, Mapping[str, object]],
+        queries: Mapping[str, Mapping[str, object]],
+        qrels: Mapping[str, Sequence[Judgement]],
+    ) -> Path:
+        (folder / "qrels").mkdir(parents=True)
+        for name, rows in (("corpus", documents), ("queries", queries)):
+            lines = [json.dumps({"_id": key, **row}, ensure_ascii=False) for key, row in rows.items()]
+            (folder / f"{name}.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        for split, rows in qrels.items():
+            lines = ["query-id\tcorpus-id\tscore", *("\t".join(map(str, row)) for row in rows)]
+            (folder / "qrels" / f"{split}.tsv").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def toy_folder(tmp_path_factory: pytest.TempPathFactory, write_beir: WriteFolder) -> Path:
+    """60 documents of random words and 60 queries, each a few words of one or two of them. Not to be changed."""
+    random = np.random.default_rng(0)
+    words = ["".join(random.choice(list(string.ascii_lowercase), 5)) for _ in range(150)]
+    texts = [random.choice(words, 6, replace=False) for _ in range(60)]
+    answers = [random.choice(60, 1 + number % 2, replace=False) for number in range(60)]
+    asked = [[word for answer in own for word in random.choice(texts[answer], 3, replace=False)] for own in answers]
+    return write_beir(
+        tmp_path_factory.mktemp("toy") / "toy",
+        {f"d{number}": {"text": " ".join(text)} for number, text in enumerate(texts)},
+        {f"q{number}": {"text": " ".join(text)} for number, text in enumerate(asked)},
+        {"test": [(f"q{number}", f"d{answer}", 1) for number, own in enumerate(answers) for answer in own]},
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sentence-transformers model with random weights: 32 dimensions, one layer, letters as tokens. Read only."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    folder = tmp_path_factory.mktemp("model")
+    letters = string.ascii_lowercase + string.digits
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters)]
+    (folder / "vocab.txt").write_text("\n".join(tokens))
+    BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = BertModel(
+            BertConfig(
+                vocab_size=len(tokens),
+                hidden_size=32,
+                intermediate_size=32,
+                num_hidden_layers=1,
+                num_attention_heads=2,
+                max_position_embeddings=64,
+                initializer_range=0.5,
+            )
+        )
+    model.save_pretrained(folder)
+    SentenceTransformer(str(folder), device="cpu").save_pretrained(str(folder / "tiny"))
+    return folder / "tiny"

@@ -1,0 +1,199 @@
+"""Records become the right rows of the right boards, and only complete rows are compared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+from bench.errors import BadInput
+from bench.record import Results
+from bench.report import Board, load_boards
+
+if TYPE_CHECKING:
+    from conftest import Cells
+
+
+def only(cells: Cells) -> Board:
+    (board,) = load_boards(cells.folder)
+    return board
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"dataset": "icons"},
+        {"fingerprint": "fedcba"},
+        {"split": "grouped"},
+        {"limit": 500},
+        {"encoder": "bge-small"},
+        {"encoder_revision": "r2"},
+        {"accelerator": "NVIDIA H200"},
+        {"threads": 8},
+    ],
+)
+def test_settings_never_mix(cells: Cells, other: dict[str, Any]) -> None:
+    cells.add("none", 0)
+    cells.add("nudge-m", 0, 0.1, **other)
+    boards = load_boards(cells.folder)
+    assert sorted([row.method for row in board.rows] for board in boards) == [["none"], ["nudge-m"]]
+
+
+def test_rows_rank_by_mean_and_the_baseline_stands_where_it_ranks(cells: Cells) -> None:
+    for method, level in [("none", 0.0), ("bm25", -0.1), ("adaptor", 0.1)]:
+        cells.add_seeds(method, range(3), level)
+    board = only(cells)
+    assert [row.method for row in board.rows] == ["adaptor", "none", "bm25"]
+    assert [row.against and row.against.sign for row in board.rows] == [1, None, -1]
+    assert board.seeds == (0, 1, 2)
+    assert board.counts["documents"] == (1903, 1903)
+
+
+def test_figures_are_those_of_the_cells(cells: Cells) -> None:
+    records = cells.add_seeds("adaptor", range(3), 0.1)
+    base = cells.add_seeds("none", range(3))
+    row = only(cells).rows[0]
+    assert row.figures
+    assert row.against
+    for metric, mean in row.figures.means.items():
+        assert mean == pytest.approx(pd.Series([record.metrics[metric] for record in records]).mean())
+    baseline = pd.Series([record.metrics["ndcg@10"] for record in base]).mean()
+    assert row.against.gain == pytest.approx(row.figures.means["ndcg@10"] - baseline)
+    assert row.against.ratio == pytest.approx(row.figures.means["ndcg@10"] / baseline - 1)
+    assert row.figures.fit_seconds == 2.5
+
+
+def test_subsets_pool_the_queries_of_all_seeds(cells: Cells) -> None:
+    results = Results(cells.folder)
+    queries = pd.concat([pd.read_parquet(results.per_query(record)) for record in cells.add_seeds("none", range(3))])
+    (row,) = only(cells).rows
+    assert row.figures
+    unseen = queries.loc[~queries["seen"], "ndcg@10"]
+    close = queries.loc[queries["nearest"] >= 0.9, "ndcg@10"]
+    for name, expected in [("unseen", unseen), (">.9", close)]:
+        assert row.figures.subsets[name].queries == len(expected)
+        assert row.figures.subsets[name].ndcg == pytest.approx(expected.mean())
+
+
+def test_a_row_without_all_seeds_is_a_gap(cells: Cells) -> None:
+    cells.add_seeds("none", range(3))
+    cells.add_seeds("adaptor", range(3), 0.1)
+    cells.add_seeds("nudge-m", range(2), 0.4)
+    cells.lose("nudge-m", 2, "out of memory")
+    cells.lose("bm25", 0, "rank-bm25 is not installed", status="skipped")
+    board = only(cells)
+    assert [(row.method, row.done, row.figures is None) for row in board.rows] == [
+        ("adaptor", 3, False),
+        ("none", 3, False),
+        ("bm25", 0, True),
+        ("nudge-m", 2, True),
+    ]
+    assert board.rows[0].mark == "winner"
+    assert board.comparison
+    assert board.comparison.better.shape == (2, 2)
+    assert [(lost.method, lost.status, lost.reason, lost.seeds) for lost in board.missing] == [
+        ("bm25", "skipped", "rank-bm25 is not installed", (0,)),
+        ("nudge-m", "failed", "out of memory", (2,)),
+    ]
+
+
+def test_a_seed_that_only_one_method_ran_makes_gaps_of_the_others(cells: Cells) -> None:
+    cells.add_seeds("none", range(2))
+    cells.add_seeds("adaptor", range(3), 0.1)
+    board = only(cells)
+    assert [(row.method, row.figures is None) for row in board.rows] == [("adaptor", False), ("none", True)]
+    assert board.comparison is None
+    assert {row.mark for row in board.rows} == {""}
+    assert board.rows[0].against is None
+
+
+def test_methods_that_are_alike_share_the_lead(cells: Cells) -> None:
+    for method, level in [("none", 0.0), ("nudge-m", 0.1), ("nudge-n", 0.1), ("corrector", 0.099), ("bm25", -0.1)]:
+        cells.add_seeds(method, range(2), level)
+    marks = {row.method: row.mark for row in only(cells).rows}
+    assert marks == {"nudge-m": "tied", "nudge-n": "tied", "corrector": "tied", "none": "", "bm25": ""}
+
+
+def test_a_winner_beats_its_runner_up(cells: Cells) -> None:
+    for method, level in [("none", 0.0), ("nudge-m", 0.2), ("nudge-n", 0.1)]:
+        cells.add_seeds(method, range(2), level)
+    assert {row.method: row.mark for row in only(cells).rows} == {"nudge-m": "winner", "nudge-n": "", "none": ""}
+
+
+@pytest.mark.parametrize(
+    ("split", "seeds", "tests"),
+    [
+        ("random", 5, {"permutation", "resampled_t"}),
+        ("grouped", 5, {"permutation", "resampled_t"}),
+        ("random", 4, {"permutation"}),
+        ("official", 5, {"permutation"}),
+    ],
+)
+def test_the_t_test_needs_five_resampled_splits(cells: Cells, split: str, seeds: int, tests: set[str]) -> None:
+    cells.add_seeds("none", range(seeds), split=split)
+    cells.add_seeds("adaptor", range(seeds), 0.1, split=split)
+    best, _ = only(cells).rows
+    assert best.against
+    assert set(best.against.p) == tests
+
+
+def test_one_seed_has_no_interval(cells: Cells) -> None:
+    cells.add("none", 7)
+    (row,) = only(cells).rows
+    assert row.figures
+    assert row.figures.half_width is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [({"method_version": 9}, {"method_version": 10}), ({"schema": 1}, {"schema": 2, "method_version": 0})],
+)
+def test_the_newest_version_stands_alone(cells: Cells, old: dict[str, int], new: dict[str, int]) -> None:
+    cells.add_seeds("none", range(2))
+    cells.add_seeds("nudge-m", range(2), 0.3, **old)
+    newer = cells.add("nudge-m", 0, 0.1, **new)
+    board = only(cells)
+    assert [(row.method, row.done) for row in board.rows] == [("none", 2), ("nudge-m", 1)]
+    assert board.replaced == {"nudge-m": 2}
+    cells.add("nudge-m", 1, 0.1, **new)
+    best = only(cells).rows[0]
+    assert best.figures
+    assert best.figures.means["ndcg@10"] == pytest.approx(newer.metrics["ndcg@10"], abs=0.05)
+
+
+def test_two_configurations_of_one_version_are_two_rows(cells: Cells) -> None:
+    cells.add_seeds("adaptor", range(2), 0.1, hyperparameters={"steps": 100, "rate": 0.1})
+    cells.add_seeds("adaptor", range(2), 0.2, hyperparameters={"steps": 200, "rate": 0.1})
+    assert [row.method for row in only(cells).rows] == ["adaptor {steps=200}", "adaptor {steps=100}"]
+
+
+def test_the_order_of_the_queries_in_a_file_does_not_matter(cells: Cells) -> None:
+    cells.add_seeds("none", range(2), noise=0.1)
+    record = cells.add_seeds("adaptor", range(2), 0.01, noise=0.1)[1]
+    before = only(cells).rows[0].against
+    results = Results(cells.folder)
+    results.write(record, pd.read_parquet(results.per_query(record)).sample(frac=1, random_state=0))
+    assert only(cells).rows[0].against == before
+
+
+def test_methods_scored_on_different_queries_are_refused(cells: Cells) -> None:
+    cells.add("none", 0)
+    record = cells.add("adaptor", 0, 0.1)
+    results = Results(cells.folder)
+    queries = pd.read_parquet(results.per_query(record))
+    results.write(record, queries.assign(query_id="other-" + queries["query_id"]))
+    with pytest.raises(BadInput, match="different queries"):
+        load_boards(cells.folder)
+
+
+@pytest.mark.parametrize("content", [None, b"PAR1"])
+def test_lost_scores_are_named(cells: Cells, content: bytes | None) -> None:
+    cells.add("none", 0)
+    record = cells.add("adaptor", 0, 0.1)
+    path = Results(cells.folder).per_query(record)
+    path.unlink()
+    if content:
+        path.write_bytes(content)
+    with pytest.raises(BadInput, match=path.name):
+        load_boards(cells.folder)

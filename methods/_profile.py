@@ -126,7 +126,7 @@ def dev_profile(turn: Turn, corpus: Corpus, dev: Judged, metric: Metric, limit: 
     for queries in answered.nonzero()[:, 0].split(size):
         answers, competitors = _curves(turn, corpus, dev, staying, queries)
         weights = metric.weights(dev.relevant.take(queries)) * answers.exists[:, 0] / int(answered.sum())
-        rank, events = _rank_events(answers, competitors, limit)
+        rank, events = _rank_events(answers, competitors, limit, metric.k)
         unmoved += float((weights * metric.discount(rank)).sum())
         angle, change = _value_changes(rank, events, metric, weights)
         angles.append(angle)
@@ -155,6 +155,21 @@ class _Curves:
     def score(self, angle: Tensor) -> Tensor:
         turned = torch.minimum(angle, self.stop)
         return turned.cos() * self.a + turned.sin() * self.b
+
+    def range(self, limit: float) -> tuple[Tensor, Tensor]:
+        """The lowest and the highest score over the angles from 0 to `limit`."""
+        end = self.stop.clamp(max=limit)
+        last = end.cos() * self.a + end.sin() * self.b
+        peak, radius = torch.atan2(self.b, self.a), torch.hypot(self.a, self.b)
+        low, high = torch.minimum(self.a, last), torch.maximum(self.a, last)
+        return (
+            torch.where(peak + torch.pi <= end, -radius, low),
+            torch.where((peak >= 0) & (peak <= end), radius, high),
+        )
+
+    def pick(self, at: tuple[Tensor, Tensor]) -> _Curves:
+        """The curves at (rows, columns), each (e,)."""
+        return _Curves(*(value[at] for value in vars(self).values()))
 
 
 @dataclass(frozen=True)
@@ -221,36 +236,43 @@ def _position(ascending: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     return ascending[place] == values, place
 
 
-def _rank_events(answers: _Curves, competitors: _Curves, limit: float) -> tuple[Tensor, _Events]:
+def _rank_events(answers: _Curves, competitors: _Curves, limit: float, k: int) -> tuple[Tensor, _Events]:
     """Each answer's rank at the angle 0, (p,) int64, and every later change of it.
 
-    The order of two documents is constant between two breakpoints, so one look half-way tells it; a root that is not
-    a crossing, or was computed where the curves touch, then does no harm.
+    Only competitors whose range of scores overlaps the answer's can change places with it, and only an answer that
+    fewer than k documents always precede can come into the first k. For the others, the order of two documents is
+    constant between two breakpoints, so one look half-way tells it; a root that is not a crossing, or was computed
+    where the curves touch, then does no harm.
     """
-    breakpoints = _breakpoints(answers, competitors, limit)
-    left = torch.zeros_like(competitors.a)
+    low, high = competitors.range(limit)
+    answer_low, answer_high = answers.range(limit)
+    always = competitors.exists & (low > answer_high + TIE)
+    rank = 1 + always.sum(1)
+    contested = competitors.exists & ~always & (high >= answer_low - TIE) & (rank <= k)[:, None]
+    answer, competitor = contested.nonzero(as_tuple=True)
+    answers, competitors = answers.pick((answer, torch.zeros_like(answer))), competitors.pick((answer, competitor))
+    left = torch.zeros(len(answer), dtype=torch.float64)
     ahead = _ahead(answers, competitors, left)
-    rank = 1 + ahead.sum(1)
+    rank += torch.bincount(answer[ahead], minlength=len(rank))
     angles, pairs, changes = [], [], []
-    for right in (*breakpoints.unbind(-1), torch.full_like(left, limit)):
+    for right in (*_breakpoints(answers, competitors, limit), torch.full_like(left, limit)):
         now = torch.where(right > left, _ahead(answers, competitors, (left + right) / 2), ahead)
         flipped = now != ahead
         angles.append(left[flipped])
-        pairs.append(flipped.nonzero()[:, 0])
+        pairs.append(answer[flipped])
         changes.append(now[flipped].long() * 2 - 1)
         left, ahead = right, now
     return rank, _Events(torch.cat(angles), torch.cat(pairs), torch.cat(changes))
 
 
 def _ahead(answers: _Curves, competitors: _Curves, angle: Tensor) -> Tensor:
-    """(p, c) bool: whether each competitor is ranked before the answer."""
+    """(e,) bool: whether each competitor is ranked before its answer."""
     lead = competitors.score(angle) - answers.score(angle)
-    tied = lead.abs() <= TIE
-    return competitors.exists & torch.where(tied, competitors.priority < answers.priority, lead > 0)
+    return torch.where(lead.abs() <= TIE, competitors.priority < answers.priority, lead > 0)
 
 
-def _breakpoints(answers: _Curves, competitors: _Curves, limit: float) -> Tensor:
-    """(p, c, 5) ascending angles, among them all at which the order can change.
+def _breakpoints(answers: _Curves, competitors: _Curves, limit: float) -> tuple[Tensor, ...]:
+    """Five times (e,) angles, ascending, among them all at which the order can change.
 
     While both move, (a_j − a_x)·cosθ + (b_j − b_x)·sinθ = 0; when one has arrived at the score K, the other crosses
     it where A·cosθ + B·sinθ = K, that is at atan2(B, A) ± arccos(K / √(A² + B²)).
@@ -263,8 +285,8 @@ def _breakpoints(answers: _Curves, competitors: _Curves, limit: float) -> Tensor
     arrived = torch.where(later, answers.score(first), competitors.score(first))
     peak = torch.atan2(b, a)
     aside = (arrived / torch.hypot(a, b).clamp(min=TIE)).clamp(-1.0, 1.0).arccos()
-    points = torch.stack([both, first, (peak - aside) % (2 * torch.pi), (peak + aside) % (2 * torch.pi), last], dim=-1)
-    return points.clamp(max=limit).sort(dim=-1).values
+    points = torch.stack([both, first, (peak - aside) % (2 * torch.pi), (peak + aside) % (2 * torch.pi), last])
+    return points.clamp(max=limit).sort(dim=0).values.unbind()
 
 
 def _value_changes(rank: Tensor, events: _Events, metric: Metric, weights: Tensor) -> tuple[Tensor, Tensor]:

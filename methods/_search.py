@@ -118,6 +118,5 @@ def _float32_error(queries: Tensor, corpus: Corpus) -> Tensor:
     """(m,): a bound on how far a float32 dot product of d terms lies from the exact one, generous by design."""
     moved = torch.ones(1, 1) if corpus.moved is None else corpus.moved.vectors
     longest = max(1.0, float(torch.linalg.vector_norm(moved, dim=1).amax())) if len(moved) else 1.0
-    return torch.linalg.vector_norm(queries, dim=1) * (
-        longest * math.sqrt(corpus.d) * 2 * torch.finfo(torch.float32).eps
-    )
+    lengths: Tensor = torch.linalg.vector_norm(queries, dim=1)
+    return lengths * (longest * math.sqrt(corpus.d) * 2 * torch.finfo(torch.float32).eps)

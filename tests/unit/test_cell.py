@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import random
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from bench.cli import main
+from bench.embed.encoders import open_encoder
 from bench.names import BUCKETS, METRICS
 from bench.record import Record, Results, cell_id
 from bench.run import local
@@ -37,6 +39,9 @@ class Spy(Method):
         problem.meter.count("steps", 3)
         problem.meter.log(loss=2.0)
         problem.meter.log(loss=self.strength)
+        problem.meter.log(drawn=random.random())  # noqa: S311
+        problem.meter.log(drawn=np.random.random())  # noqa: NPY002
+        problem.meter.log(drawn=float(torch.rand(1)))
         with problem.meter.phase("inner"):
             pass
         return VectorTuned(problem.corpus)
@@ -221,7 +226,7 @@ def test_a_record_holds_what_was_measured(run: Run, tmp_path: Path, toy_folder: 
     assert all(seconds >= 0 for seconds in record.seconds.values())
     assert record.seconds["encode"] > 0
     assert record.fit_seconds == record.seconds["fit"]
-    assert record.curves == {"loss": [2.0, 1.0]}
+    assert record.curves["loss"] == [2.0, 1.0]
     assert record.memory["rss"] > 1e7
     for name in ("tunebench", "commit", "python", "platform", "processor", "cores", "torch", "numpy"):
         assert name in record.environment
@@ -280,12 +285,14 @@ def test_seen_and_cluster_are_those_of_the_judgements(run: Run, tmp_path: Path, 
     texts = {json.loads(line)["text"]: json.loads(line)["_id"] for line in (toy_folder / "queries.jsonl").open()}
     train = {texts[item] for item in Spy.given[0].train.items}
     judged = judgements(toy_folder)
+    vectors = dict(zip(texts.values(), open_encoder("minilm").encode(list(texts), "query"), strict=True))
     told = set().union(*(judged[query] for query in train))
     for row in scores.itertuples():
         answers = judged[str(row.query_id)]
         assert row.seen_fraction == pytest.approx(len(answers & told) / len(answers))
         assert row.seen == bool(answers & told)
-        assert np.isnan(row.nearest) == (not row.seen)
+        near = [float(vectors[str(row.query_id)] @ vectors[other]) for other in train if judged[other] & answers]
+        assert row.nearest == pytest.approx(max(near), abs=1e-5) if near else np.isnan(row.nearest)
         assert row.cluster in answers
         most = max(sum(answer in other for other in judged.values()) for answer in answers)
         assert sum(row.cluster in other for other in judged.values()) == most
@@ -340,6 +347,15 @@ def test_a_method_is_given_the_vectors_of_its_queries(run: Run, tiny_model: Path
     np.testing.assert_allclose(problem.corpus.rows(torch.arange(60)), documents, atol=1e-5)
     assert problem.seed == 0
     assert problem.encoder is not None
+
+
+def test_the_seed_drives_what_draws_from_the_generators_of_the_process(run: Run, tmp_path: Path) -> None:
+    drawn = []
+    for place, seed in (("a", "0"), ("b", "0"), ("c", "1")):
+        run("spy", "--seeds", seed, out=tmp_path / place)
+        drawn.append(records(tmp_path / place)["spy"].curves["drawn"])
+    assert drawn[0] == drawn[1]
+    assert all(one != other for one, other in zip(drawn[0], drawn[2], strict=True))
 
 
 def test_the_same_cell_gives_the_same_result_to_the_bit(

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from importlib import import_module, metadata
+from importlib import import_module
 from pathlib import Path
 
 from bench.cache import cache_folder
+from bench.data._installed import installed_versions
 from bench.data.dataset import Dataset, Extraction
 from bench.data.folder import read_folder, write_folder
-from bench.errors import BadInput
 from methods import nearest_name
 
 FOLDER = "folder:"
@@ -86,8 +87,8 @@ def open_dataset(name: str, limit: int | None = None) -> Dataset:
 
 def _extracted(name: str, entry: Entry) -> Path:
     """The cached BEIR folder of an entry, made first when these package versions have none yet."""
-    versions = [f"{package}=={_version(name, package)}" for package in entry.packages]
-    key = hashlib.sha256("\n".join([str(entry.revision), *versions]).encode()).hexdigest()[:16]
+    made_from = json.dumps([entry.revision, installed_versions(name, entry.packages)])
+    key = hashlib.sha256(made_from.encode()).hexdigest()[:16]
     folder = cache_folder() / "data" / f"{name}-{key}"
     if not folder.exists():
         extract: Callable[[], Extraction] = import_module(f"bench.data.{entry.module}").extract
@@ -102,10 +103,3 @@ def _extracted(name: str, entry: Entry) -> Path:
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     return folder
-
-
-def _version(name: str, package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        raise BadInput(f"{name}: the package {package} is missing; pip install 'tunebench[embedded]'") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from bench.data.catalogue import CATALOGUE, open_dataset
 from bench.data.dataset import Dataset
 from bench.data.split import split_queries
@@ -41,7 +42,7 @@ def test_ids_are_unique_and_texts_are_there(dataset: Dataset) -> None:
 def test_every_query_is_judged_on_documents_that_exist(dataset: Dataset) -> None:
     assert (dataset.qrels.lengths > 0).all()
     assert (dataset.qrels.values > 0).all()
-    assert 0 <= int(dataset.qrels.columns.min())
+    assert int(dataset.qrels.columns.min()) >= 0
     assert int(dataset.qrels.columns.max()) < len(dataset.documents)
 
 

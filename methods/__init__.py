@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 
-from methods._contract import Csr, Encoder, Judged, Meter, Method, Problem, ProblemError, Queries, Role
+from methods._contract import Csr, Encoder, Judged, Meter, Method, Problem, Queries, Role
 from methods._corpus import Corpus, Item, Moved
+from methods._errors import ProblemError
 from methods._fit import Chain, fit
 from methods._metrics import Metric
 from methods._registry import UnknownName, hyperparameters, label, load_method, method_names, nearest_name, parse

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from methods._corpus import Corpus, Item
+from methods._errors import ProblemError
 
 if TYPE_CHECKING:
     from methods._tuned import Tuned
@@ -23,10 +24,6 @@ Similarity = Literal["cosine", "dot"]
 CPU = torch.device("cpu")
 OpenEncoder: TypeAlias = "Callable[[Path], Encoder]"
 Queryset = TypeVar("Queryset", bound="Queries")
-
-
-class ProblemError(ValueError):
-    """A problem that a method cannot be fitted on; one line that names the array, the row and the remedy."""
 
 
 class Encoder(Protocol):
@@ -175,6 +172,8 @@ def check_queries(name: str, queries: Queries, corpus: Corpus) -> None:
         raise ProblemError(
             f"{name}.vectors: shape {tuple(vectors.shape)}, but the documents have {corpus.d} dimensions"
         )
+    if vectors.dtype != torch.float32 or vectors.device != CPU:
+        raise ProblemError(f"{name}.vectors: {vectors.dtype} on {vectors.device}; pass float32 on the CPU")
     bad = (~vectors.isfinite().all(1)).nonzero()
     if len(bad):
         raise ProblemError(f"{name}.vectors: row {int(bad[0])} is not finite; drop that query or encode it again")
@@ -190,6 +189,15 @@ def check_queries(name: str, queries: Queries, corpus: Corpus) -> None:
             raise ProblemError(
                 f"{name}.{kind}: row {int(csr.rows[pair])} names document {int(csr.columns[pair])} of {corpus.n}"
             )
+
+
+def check_answers(problem: Problem) -> None:
+    """Raises ProblemError when there is nothing to learn from, or nothing to choose by."""
+    for name, judged in (("train", problem.train), ("dev", problem.dev)):
+        if not len(judged.relevant.columns):
+            raise ProblemError(f"{name}.relevant: no query has a relevant document; add judgements")
+    if len(problem.dev) < 2:
+        raise ProblemError("dev: a single query is too few to choose by; move some from train")
 
 
 class Method(ABC):

@@ -12,8 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from methods._errors import ProblemError
+
 Item: TypeAlias = str
 Vectors = NDArray[np.float32]
+UNIT = 1e-3  # how far a document's length may be from 1; half precision leaves that much
 BLOCK = 16_384  # documents a matrix product: 25 MB at d = 384
 
 
@@ -52,7 +55,18 @@ class Corpus:
     def from_vectors(
         cls, vectors: Vectors, items: Sequence[Item] = (), priority: NDArray[np.int64] | None = None
     ) -> Corpus:
-        """One shard; without ids, ties fall to a fixed permutation of the rows."""
+        """One shard; without a priority, ties fall to a fixed permutation of the rows.
+
+        Raises:
+            ProblemError: for an array that is not (n, d) float32, or a row that is not finite or not of unit length.
+        """
+        if vectors.ndim != 2 or vectors.dtype != np.float32:
+            raise ProblemError(f"documents: {vectors.dtype} of shape {vectors.shape}; pass float32 of shape (n, d)")
+        lengths = np.linalg.norm(vectors, axis=1)
+        bad = np.flatnonzero(~(np.abs(lengths - 1) <= UNIT))
+        if len(bad):
+            row = bad[0]
+            raise ProblemError(f"documents: row {row} has length {lengths[row]}; scale every row to length 1")
         if priority is None:
             priority = np.random.default_rng(0).permutation(len(vectors))
         return cls(items, (vectors,), priority)

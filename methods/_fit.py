@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from torch import nn
 
-from methods._contract import Method, Problem, ProblemError
+from methods._contract import Method, Problem
+from methods._errors import ProblemError
 from methods._tuned import Tuned, VectorTuned
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods._contract import Problem, ProblemError, Similarity
+from methods._contract import Problem, Similarity, check_answers
 from methods._corpus import Moved
 from methods._metrics import Metric
 from methods._profile import Plateau, Profile, Turn, dev_profile
@@ -37,11 +37,9 @@ def pull(problem: Problem) -> Pull:
     """Sums the train queries of each document, in float64 and in one order, so that equal sums are equal bits.
 
     Raises:
-        ProblemError: when no train query, or no dev query, has a relevant document.
+        ProblemError: when no train query, or no dev query, has a relevant document, or dev is a single query.
     """
-    for name, judged in (("train", problem.train), ("dev", problem.dev)):
-        if not len(judged.relevant.columns):
-            raise ProblemError(f"{name}.relevant: no query has a relevant document, so there is nothing to learn from")
+    check_answers(problem)
     relevant = problem.train.relevant
     rows, place = relevant.columns.unique(return_inverse=True)
     g = torch.zeros(len(rows), problem.corpus.d, dtype=torch.float64)

@@ -18,13 +18,13 @@ from methods._contract import (
     Encoder,
     OpenEncoder,
     Problem,
-    ProblemError,
     Queries,
     Queryset,
     Similarity,
     check_queries,
 )
 from methods._corpus import Corpus, Moved, Vectors
+from methods._errors import ProblemError
 from methods._search import Ranking, top_k
 
 

@@ -10,7 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from methods._contract import Csr, Method, Problem, ProblemError
+from methods._contract import Csr, Method, Problem, check_answers
+from methods._errors import ProblemError
 from methods._metrics import Metric
 from methods._tuned import VectorTuned
 
@@ -51,8 +52,7 @@ class Adaptor(Method):
             ProblemError: when there is no training pair, no dev query has an answer, or the loss is not finite.
         """
         train, metric = problem.train.relevant, Metric.parse(self.metric)
-        if not len(train.columns) or not len(problem.dev.relevant.columns):
-            raise ProblemError("adaptor: needs a train and a dev query with a relevant document")
+        check_answers(problem)
         layer = self.query_map(problem.corpus.d).to(problem.device)
         optimiser = torch.optim.AdamW(layer.parameters(), lr=self.learning_rate)
         warmup = torch.optim.lr_scheduler.LambdaLR(

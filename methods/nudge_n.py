@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from methods import _nudge
-from methods._contract import Method, Problem, ProblemError
+from methods._contract import Method, Problem
+from methods._errors import ProblemError
 from methods._profile import Plateau, Turn
 from methods._tuned import VectorTuned
 

@@ -187,7 +187,8 @@ def _nearest(board: Board) -> Table | None:
     baseline = complete.get(BASELINE, {})
 
     def cell(method: str, bucket: str) -> str:
-        subset, none = complete[method].get(bucket), baseline.get(bucket)
+        subset = complete[method].get(bucket)
+        none = None if method == BASELINE else baseline.get(bucket)
         return _ndcg(subset) + (f" ({_signed(subset.ndcg - none.ndcg, '.3f')})" if subset and none else "")
 
     header = ("method", *(f"{bucket.replace('-', TO)} (n = {sizes[bucket]:,})" for bucket in buckets))

@@ -58,4 +58,4 @@ def test_overhead_of_a_cell(
     benchmark.extra_info["overhead_ms"] = found  # type: ignore[attr-defined]
     with capsys.disabled():
         figures = ", ".join(f"{name} {value:.0f} ms" for name, value in found.items())
-        print(f"\noverhead of a cell with {QUERIES // 5} test queries and {DOCUMENTS:,} documents: {figures}")  # noqa: T201
+        print(f"\noverhead of a cell with {QUERIES // 5} test queries and {DOCUMENTS:,} documents: {figures}")

@@ -92,4 +92,4 @@ def test_report_over_many_records(
     assert len(json.loads(printed)["rows"]) == DATASETS * METHODS
     with capsys.disabled():
         records, lowest = DATASETS * METHODS * SEEDS, min(taken)
-        print(f"\nreport over {records:,} records of {QUERIES} queries: {lowest:.1f} s")  # noqa: T201
+        print(f"\nreport over {records:,} records of {QUERIES} queries: {lowest:.1f} s")

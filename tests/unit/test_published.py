@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,3 +39,11 @@ def test_readme_shows_the_committed_boards() -> None:
 def test_no_record_names_a_path_of_a_machine() -> None:
     texts = [path for folder in COMMITTED for path in (folder / "records").glob("*.json")]
     assert not [path for path in texts if re.search(r'"/(home|root|work|tmp|Users)/', path.read_text())]
+
+
+def test_the_readme_example_runs() -> None:
+    code = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(code) == 1
+    names: dict[str, Any] = {}
+    exec(code[0], names)  # noqa: S102
+    assert names["rows"][:, 0].tolist() == names["answers"][:3].tolist()

@@ -66,7 +66,7 @@ class Corpus:
         bad = np.flatnonzero(~(np.abs(lengths - 1) <= UNIT))
         if len(bad):
             row = bad[0]
-            raise ProblemError(f"documents: row {row} has length {lengths[row]}; scale every row to length 1")
+            raise ProblemError(f"documents: row {row} has length {lengths[row]:.4g}; scale every row to length 1")
         if priority is None:
             priority = np.random.default_rng(0).permutation(len(vectors))
         return cls(items, (vectors,), priority)

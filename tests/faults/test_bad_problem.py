@@ -50,7 +50,7 @@ def one_query(judged: Judged) -> Judged:
 
 nothing = Csr.from_rows([] for _ in range(50))
 FAULTS = {
-    "zero document": (documents(lambda v: v.__setitem__(4, 0)), "documents: row 4 has length 0.0; scale"),
+    "zero document": (documents(lambda v: v.__setitem__(4, 0)), "documents: row 4 has length 0; scale"),
     "NaN document": (documents(lambda v: v.__setitem__((5, 0), np.nan)), "documents: row 5 has length nan; scale"),
     "infinite document": (documents(lambda v: v.__setitem__((6, 1), np.inf)), "documents: row 6 has length inf; scale"),
     "long document": (documents(lambda v: v.__setitem__(7, 3 * v[7])), "documents: row 7 has length 3"),

@@ -64,6 +64,6 @@ def _method(name: str, origin: str) -> dict[str, str]:
         method = load_method(name)
     except ImportError as error:
         return {**row, "version": "", "settings": "", "about": f"not available: {error}"}
-    settings = ", ".join(f"{key}={value}" for key, value in vars(method()).items())
+    settings = ", ".join(f"{key}={'none' if value is None else value}" for key, value in vars(method()).items())
     about = (method.__doc__ or "").strip().splitlines()[0]
     return {**row, "version": str(method.version), "settings": settings, "about": about}

@@ -18,7 +18,9 @@ from methods._tuned import VectorTuned
 
 @dataclass(frozen=True)
 class Adaptor(Method):
-    """One d × d layer without bias, from the identity, on cosine similarity. The defaults are the published protocol.
+    """Trains one linear layer on the queries; the defaults are the published protocol.
+
+    The layer is d × d, has no bias, and starts from the identity; the softmax is over cosines.
 
     Attributes:
         batch: (query, relevant document) pairs a step; all pairs when there are fewer.

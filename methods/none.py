@@ -10,7 +10,7 @@ from methods._tuned import VectorTuned
 
 @dataclass(frozen=True)
 class Untuned(Method):
-    """Changes nothing."""
+    """Searches as the encoder gives it."""
 
     def fit(self, problem: Problem) -> VectorTuned:
         """Returns the search over the vectors as they are."""

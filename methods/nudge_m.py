@@ -14,7 +14,7 @@ from methods._tuned import VectorTuned
 
 @dataclass(frozen=True)
 class NudgeM(Method):
-    """d = v + γ·g/‖g‖, not normalised, searched by dot product.
+    """Moves every document by γ towards its train queries: d = v + γ·g/‖g‖, not normalised, searched by dot product.
 
     v + γ·ĝ ranks as cosθ·v + sinθ·ĝ with γ = tanθ, so γ is chosen on the exact profile of the dev metric over
     θ in [0, π/2): the middle of the best plateau.

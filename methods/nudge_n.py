@@ -20,9 +20,9 @@ GRID = torch.arange(25, dtype=torch.float64) * 0.02  # the values of γ that the
 
 @dataclass(frozen=True)
 class NudgeN(Method):
-    """‖d‖ = 1 and ‖d − v‖² ≤ γ, which is: turn v towards g by θ = arccos(1 − γ/2), or stop on arrival at g/‖g‖.
+    """Turns every document towards its train queries, until ‖d − v‖² = γ or it arrives at g/‖g‖.
 
-    γ is chosen on the exact profile of the dev metric over θ in [0, π]: the middle of the best plateau.
+    The angle is θ = arccos(1 − γ/2). γ is chosen on the exact profile of the dev metric over θ in [0, π]: the middle of the best plateau.
 
     Attributes:
         metric: of the dev queries, to choose γ by; `compat` has hit@1.

@@ -13,7 +13,9 @@ from methods.nudge_n import NudgeN
 
 @dataclass(frozen=True)
 class NudgeShuffled(Method):
-    """NUDGE-N after a permutation of the documents in the train judgements; the dev judgements stay true.
+    """A control: NUDGE-N after a permutation of the documents in the train judgements.
+
+    The dev judgements stay true.
 
     Documents are dealt, not queries: a document that keeps its number of train queries, though they are others, still
     moves towards the mean query, and that alone gains a little.

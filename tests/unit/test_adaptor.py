@@ -53,7 +53,7 @@ def test_other_answers_of_a_query_are_no_negatives() -> None:
     relevant = problem.train.relevant
     judged = [set(relevant.take(row[None]).columns.tolist()) for row in relevant.rows]
     total = 0.0
-    for number, query in enumerate(layer(queries)):
+    for number, query in enumerate(layer(queries).detach()):
         cosines = nn.functional.cosine_similarity(query[None], documents) * 20
         negatives = [
             c for at, c in enumerate(cosines) if at == number or int(relevant.columns[at]) not in judged[number]

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from methods._contests import Turn
 from methods._contract import Problem, Similarity, check_answers
 from methods._corpus import Moved
 from methods._metrics import Metric
-from methods._profile import Plateau, Profile, Turn, dev_profile
+from methods._profile import Plateau, Profile, dev_profile
 from methods._tuned import VectorTuned
 
 

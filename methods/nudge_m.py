@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from methods import _nudge
+from methods._contests import Turn
 from methods._contract import Method, Problem
-from methods._profile import Plateau, Turn
+from methods._profile import Plateau
 from methods._tuned import VectorTuned
 
 

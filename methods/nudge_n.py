@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from methods import _nudge
+from methods._contests import Turn
 from methods._contract import Method, Problem
 from methods._errors import ProblemError
-from methods._profile import Plateau, Turn
+from methods._profile import Plateau
 from methods._tuned import VectorTuned
 
 GRID = torch.arange(25, dtype=torch.float64) * 0.02  # the values of γ that the authors try
@@ -22,7 +23,8 @@ GRID = torch.arange(25, dtype=torch.float64) * 0.02  # the values of γ that the
 class NudgeN(Method):
     """Turns every document towards its train queries, until ‖d − v‖² = γ or it arrives at g/‖g‖.
 
-    The angle is θ = arccos(1 − γ/2). γ is chosen on the exact profile of the dev metric over θ in [0, π]: the middle of the best plateau.
+    The angle is θ = arccos(1 − γ/2). γ is chosen on the exact profile of the dev metric over θ in [0, π]: the middle
+    of the best plateau.
 
     Attributes:
         metric: of the dev queries, to choose γ by; `compat` has hit@1.

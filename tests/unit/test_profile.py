@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
 from methods import Corpus, Csr, Judged, Metric, Problem, fit, parse
+from methods._contests import Turn
 from methods._nudge import pull
-from methods._profile import HAIR, Plateau, Profile, Turn, dev_profile
+from methods._profile import HAIR, Plateau, Profile, dev_profile
 from methods.nudge_n import _turn
 
 METRICS = ["hit@1", "recall@3", "ndcg@5"]

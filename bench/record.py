@@ -35,8 +35,8 @@ class Record(BaseModel):
         fit_seconds: fit + reencode, what it takes to go from embeddings to a tuned index.
         counts: documents, queries by split, optimiser steps, encodes, touched documents, …
         memory: peak bytes, `rss` and, on a GPU, `device`.
-        environment: device, threads, versions, git commit.
-        curves: what the method logged, each name with a list of values; `facts` of a fit are curves of length one.
+        environment: versions, commit, processor.
+        curves: what the method logged, each name with a list of values, be it a single one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import random
-import subprocess
-import sys
 import traceback
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +15,7 @@ from torch import Tensor
 from bench.clock import Clock
 from bench.data.dataset import Dataset
 from bench.data.split import Rows, Split
+from bench.environment import environment
 from bench.errors import BadInput
 from bench.names import BUCKETS, METRICS
 from bench.overlap import Overlap, clusters, overlap
@@ -60,19 +55,23 @@ def _measure(
     with clock.phase("score"):
         scores = score(ranking, test.relevant)
         told = _overlap(bench.wording_vectors(cell), train, test, split, corpus.n)
-        about = pd.DataFrame(
-            {
-                "query_id": [dataset.query_ids[row] for row in split.test],
-                "cluster": [
-                    dataset.document_ids[row] for row in clusters(dataset.qrels, corpus.n)[split.test].tolist()
-                ],
-                "seen": told.seen,
-                "seen_fraction": told.seen_fraction,
-                "nearest": told.nearest,
-            }
-        )
+        per_query = pd.concat([_about(dataset, split, told), scores], axis=1)
     clock.counts |= {"documents": corpus.n, **{f"{name}_queries": len(rows) for name, rows in vars(split).items()}}
-    return _means(scores, told), pd.concat([about, scores], axis=1)
+    return _means(scores, told), per_query
+
+
+def _about(dataset: Dataset, split: Split, told: Overlap) -> pd.DataFrame:
+    """A row a test query: its id, its cluster and what train queries have told of it."""
+    clustered = clusters(dataset.qrels, len(dataset.documents))[split.test].tolist()
+    return pd.DataFrame(
+        {
+            "query_id": [dataset.query_ids[row] for row in split.test],
+            "cluster": [dataset.document_ids[row] for row in clustered],
+            "seen": told.seen,
+            "seen_fraction": told.seen_fraction,
+            "nearest": told.nearest,
+        }
+    )
 
 
 def _judged(dataset: Dataset, vectors: Tensor, rows: Rows) -> Judged:
@@ -128,7 +127,7 @@ def _record(
         fit_seconds=round(clock.seconds["fit"] + clock.seconds.get("reencode", 0.0), 4) if status == "ok" else None,
         counts=clock.counts,
         memory=clock.memory(),
-        environment=_environment(),
+        environment=environment(),
         curves=clock.curves,
         identity=identity,
     )
@@ -147,42 +146,3 @@ def _seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 — methods of others may still use the global generator
     torch.manual_seed(seed)
-
-
-@cache
-def _environment() -> dict[str, str | int]:
-    packages = ("torch", "numpy", "sentence-transformers", "transformers", "pytrec-eval-terrier")
-    return {
-        "tunebench": metadata.version("tunebench"),
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "platform": f"{sys.platform} {platform.machine()}",
-        "processor": _processor(),
-        "cores": os.cpu_count() or 0,
-        **{package: metadata.version(package) for package in packages},
-    }
-
-
-def _commit() -> str:
-    """The commit of the checkout that runs, marked when files differ from it; empty for an installed package."""
-    here = Path(__file__).parents[2]
-    if not (here / ".git").exists():
-        return ""
-    asked = subprocess.run(
-        ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return asked.stdout.strip()
-
-
-def _processor() -> str:
-    """The processor's name, where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )

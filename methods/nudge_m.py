@@ -9,7 +9,7 @@ from typing import Literal
 from methods import _nudge
 from methods._contests import Turn
 from methods._contract import Method, Problem
-from methods._profile import Plateau
+from methods._errors import ProblemError
 from methods._tuned import VectorTuned
 
 
@@ -23,30 +23,33 @@ class NudgeM(Method):
     Attributes:
         metric: of the dev queries, to choose γ by; `compat` has hit@1.
         gamma: γ ≥ 0 itself, instead of choosing it.
+        unit_queries: whether each train query counts alike in g, or by its length; the authors add queries up as
+            they are.
         compat: "reference" chooses as the authors' code does: dev hit@1, the left end of its first best plateau.
     """
 
     metric: str = "ndcg@10"
     gamma: float | None = None
+    unit_queries: bool = False
     compat: Literal["none", "reference"] = "none"
 
     def fit(self, problem: Problem) -> VectorTuned:
         """Moves the documents that have train queries.
 
         Raises:
-            ProblemError: when no train query, or no dev query, has a relevant document.
+            ProblemError: when no train query, or no dev query, has a relevant document; for γ < 0.
         """
-        pull = _nudge.pull(problem)
+        if self.gamma is not None and self.gamma < 0:
+            raise ProblemError(f"nudge-m: gamma is {self.gamma}, a length; pass one from 0 on")
+        pull = _nudge.pull(problem, unit_queries=self.unit_queries)
         direction = pull.g / pull.g.norm(dim=1, keepdim=True)
         gamma = self.gamma
         if gamma is None:
             stop = pull.g.new_full((len(pull.rows),), math.inf)
-            plateau = self._plateau(problem, Turn(pull.rows, pull.vectors, direction, stop, math.inf))
-            gamma = math.tan(plateau.left if self.compat == "reference" else plateau.middle)
-            _nudge.report(problem, gamma, plateau, len(pull.rows))
+            turn = Turn(pull.rows, pull.vectors, direction, stop, math.inf)
+            reference = self.compat == "reference"
+            profile = _nudge.profile(problem, turn, "hit@1" if reference else self.metric, math.pi / 2)
+            plateau = profile.first_best() if reference else profile.best()
+            gamma = math.tan(plateau.left if reference else plateau.middle)
+            _nudge.report(problem, gamma, plateau, profile, len(pull.rows))
         return _nudge.moved(problem, pull.rows, pull.vectors + gamma * direction, "dot")
-
-    def _plateau(self, problem: Problem, turn: Turn) -> Plateau:
-        if self.compat == "reference":
-            return _nudge.profile(problem, turn, "hit@1", math.pi / 2).first_best()
-        return _nudge.profile(problem, turn, self.metric, math.pi / 2).best()

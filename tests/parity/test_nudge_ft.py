@@ -186,3 +186,43 @@ def test_no_dev_query_with_an_answer_is_an_error(method: NudgeM | NudgeN) -> Non
     nothing = Judged([], problem.dev.vectors, relevant=Csr.from_rows([] for _ in range(len(problem.dev))))
     with pytest.raises(ValueError, match=r"dev\.relevant: no query has a relevant document"):
         method.fit(replace(problem, dev=nothing))
+
+
+def test_defect_7_documents_that_share_their_queries_arrive_on_one_vector_and_tie_by_priority() -> None:
+    """Their order is then nobody's: not that of the rows, and not the answer's either, which would reward collapse."""
+    problem = make_problem(6, n=30, d=6)
+    twins = Csr.from_rows([[4, 9, 17, 22]])
+    train = Judged([], problem.dev.vectors[:1], relevant=twins)
+    tuned = NudgeN(gamma=4.0).fit(replace(problem, train=train))
+    ranking = tuned.search(train, 4)
+    assert len(set(ranking.scores[0].tolist())) == 1
+    by_priority = sorted(twins.columns.tolist(), key=lambda row: problem.corpus.priority[row])
+    assert ranking.rows[0].tolist() == by_priority
+    assert by_priority != sorted(by_priority)
+
+
+@pytest.mark.parametrize("kind", [NudgeM, NudgeN])
+def test_defect_8_a_long_query_can_be_made_to_count_no_more_than_others(kind: type[NudgeM | NudgeN]) -> None:
+    problem = make_problem(7)
+    lengths = torch.linspace(0.1, 10.0, len(problem.train))[:, None]
+    stretched = replace(problem, train=replace(problem.train, vectors=problem.train.vectors * lengths))
+    equal, _ = ours(kind(gamma=0.5, unit_queries=True), problem)
+    assert np.abs(ours(kind(gamma=0.5, unit_queries=True), stretched)[0] - equal).max() < 1e-5
+    assert np.abs(ours(kind(gamma=0.5), stretched)[0] - equal).max() > 0.1
+
+
+def test_defect_9_gamma_is_searched_beyond_the_grid() -> None:
+    chosen = {seed: ours(NudgeN(), make_problem(seed))[1] for seed in range(8)}
+    assert max(chosen.values()) > 0.48
+    metric = Metric.parse("ndcg@10")
+    for seed, gamma in chosen.items():
+        problem = make_problem(seed)
+        exact, end = (NudgeN(gamma=value).fit(problem).search(problem.dev, 10) for value in (gamma, 0.48))
+        relevant = problem.dev.relevant
+        assert metric.mean(exact, relevant) >= metric.mean(end, relevant) - 1e-9
+
+
+@pytest.mark.parametrize("method", [NudgeN(gamma=-0.1), NudgeN(gamma=4.1), NudgeM(gamma=-1.0)], ids=repr)
+def test_an_impossible_gamma_is_an_error(method: NudgeM | NudgeN) -> None:
+    with pytest.raises(ValueError, match=rf"{method.name}: gamma is {method.gamma}, .*; pass one from 0"):
+        method.fit(make_problem(0))

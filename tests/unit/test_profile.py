@@ -48,7 +48,7 @@ def make_problem(seed: int, *, n: int = 24, d: int = 3, train: int = 20, dev: in
 
 def turns(problem: Problem) -> dict[str, tuple[Turn, float]]:
     """The two families of turns that NUDGE uses, with the limit of each."""
-    p = pull(problem)
+    p = pull(problem, unit_queries=False)
     stop = torch.full((len(p.rows),), math.inf, dtype=torch.float64)
     m = Turn(p.rows, p.vectors, p.g / p.g.norm(dim=1, keepdim=True), stop, math.inf)
     return {"m": (m, math.pi / 2), "n": (_turn(p), math.pi)}

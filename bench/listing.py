@@ -9,7 +9,7 @@ from bench.data.catalogue import FOLDER
 from bench.embed.encoders import CATALOGUE as ENCODERS
 from bench.embed.encoders import SENTENCE_TRANSFORMER
 from bench.spec import read_suite, suite_names
-from methods import load_method, method_names
+from methods import load_method, method_names, written
 
 Rows = list[dict[str, str]]
 
@@ -64,6 +64,6 @@ def _method(name: str, origin: str) -> dict[str, str]:
         method = load_method(name)
     except ImportError as error:
         return {**row, "version": "", "settings": "", "about": f"not available: {error}"}
-    settings = ", ".join(f"{key}={'none' if value is None else value}" for key, value in vars(method()).items())
+    settings = ", ".join(f"{key}={written(value)}" for key, value in vars(method()).items())
     about = (method.__doc__ or "").strip().splitlines()[0]
     return {**row, "version": str(method.version), "settings": settings, "about": about}

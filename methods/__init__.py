@@ -14,7 +14,16 @@ from methods._corpus import Corpus, Item, Moved
 from methods._errors import ProblemError
 from methods._fit import Chain, fit
 from methods._metrics import Metric
-from methods._registry import UnknownName, hyperparameters, label, load_method, method_names, nearest_name, parse
+from methods._registry import (
+    UnknownName,
+    hyperparameters,
+    label,
+    load_method,
+    method_names,
+    nearest_name,
+    parse,
+    written,
+)
 from methods._search import Ranking, top_k
 from methods._tuned import Tuned, VectorTuned
 
@@ -45,6 +54,7 @@ __all__ = [
     "nearest_name",
     "parse",
     "top_k",
+    "written",
 ]
 
 

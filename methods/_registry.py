@@ -87,7 +87,7 @@ def label(method: Method) -> str:
     if isinstance(method, Chain):
         return "+".join(label(link) for link in method.links)
     changed = [
-        f"{field.name}={_written(getattr(method, field.name))}"
+        f"{field.name}={written(getattr(method, field.name))}"
         for field in fields(method)  # type: ignore[arg-type]
         if getattr(method, field.name) != field.default
     ]
@@ -140,5 +140,6 @@ def _read(what: str, text: str, hint: Any) -> Any:
     return value
 
 
-def _written(value: Any) -> str:
+def written(value: Any) -> str:
+    """A hyperparameter's value as `parse` reads it."""
     return str(value).lower() if value is None or isinstance(value, bool) else f"{value}"

@@ -17,7 +17,7 @@ from bench.data.catalogue import CATALOGUE as DATASETS
 from bench.embed.encoders import CATALOGUE as ENCODERS
 from bench.record import Results
 from bench.spec import suite_names
-from methods import _registry, load_method, method_names
+from methods import _registry, load_method, method_names, parse
 
 pytestmark = pytest.mark.usefixtures("cache")
 Run = Callable[..., Result]
@@ -61,7 +61,8 @@ def test_list_methods_shows_every_hyperparameter() -> None:
     rows = {row["name"]: row for row in json.loads(invoke("list", "methods", "--json").stdout)}
     for name, row in rows.items():
         method = load_method(name)()
-        assert row["settings"] == ", ".join(f"{key}={value}" for key, value in vars(method).items())
+        assert [setting.partition("=")[0] for setting in row["settings"].split(", ") if setting] == list(vars(method))
+        assert parse(f"{name}[{row['settings']}]") == method
         assert row["version"] == str(method.version)
         assert row["from"] == "tunebench"
 

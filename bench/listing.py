@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 
 from bench.data.catalogue import CATALOGUE as DATASETS
 from bench.data.catalogue import FOLDER
+from bench.data.catalogue import Entry as Dataset
 from bench.embed.encoders import CATALOGUE as ENCODERS
 from bench.embed.encoders import SENTENCE_TRANSFORMER
+from bench.embed.encoders import Entry as Encoder
 from bench.spec import read_suite, suite_names
 from methods import load_method, method_names, written
 
@@ -20,28 +22,18 @@ def methods() -> Rows:
 
 
 def datasets() -> Rows:
-    """The data catalogue."""
-    rows = [{"name": name, "licence": entry.licence, "about": entry.about} for name, entry in DATASETS.items()]
+    """The data catalogue, and any folder."""
     return [
-        *rows,
-        {
-            "name": f"{FOLDER}PATH",
-            "licence": "yours",
-            "about": "a BEIR folder: corpus.jsonl, queries.jsonl, qrels/*.tsv",
-        },
+        *_catalogue(DATASETS),
+        _row(f"{FOLDER}PATH", "yours", "a BEIR folder: corpus.jsonl, queries.jsonl, qrels/*.tsv"),
     ]
 
 
 def encoders() -> Rows:
-    """The encoder catalogue."""
-    rows = [{"name": name, "licence": entry.licence, "about": entry.about} for name, entry in ENCODERS.items()]
+    """The encoder catalogue, and any sentence-transformers model."""
     return [
-        *rows,
-        {
-            "name": f"{SENTENCE_TRANSFORMER}ID_OR_FOLDER",
-            "licence": "its own",
-            "about": "any sentence-transformers model",
-        },
+        *_catalogue(ENCODERS),
+        _row(f"{SENTENCE_TRANSFORMER}ID_OR_FOLDER", "its own", "any sentence-transformers model"),
     ]
 
 
@@ -56,6 +48,14 @@ LISTS: Mapping[str, Callable[[], Rows]] = {
     "encoders": encoders,
     "suites": suites,
 }
+
+
+def _catalogue(entries: Mapping[str, Dataset] | Mapping[str, Encoder]) -> Rows:
+    return [_row(name, entry.licence, entry.about) for name, entry in entries.items()]
+
+
+def _row(name: str, licence: str, about: str) -> dict[str, str]:
+    return {"name": name, "licence": licence, "about": about}
 
 
 def _method(name: str, origin: str) -> dict[str, str]:

@@ -63,9 +63,8 @@ def overlap(
         train_unit, test_unit = (
             torch.nn.functional.normalize(v.double(), dim=1) for v in (train_vectors, test_vectors)
         )
-        siblings = of_document.take(
-            test.columns
-        )  # a row a judgement of a test query: the train queries of its document
+        # A row a judgement of a test query: the train queries of its document.
+        siblings = of_document.take(test.columns)
         query = test.rows[siblings.rows]
         cosine = (test_unit[query] * train_unit[siblings.columns]).sum(1)
         nearest = nearest.nan_to_num(-torch.inf).scatter_reduce(0, query, cosine, "amax")

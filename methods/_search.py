@@ -66,7 +66,7 @@ def top_k(
             break
         error = _float32_error(part, corpus)
         asked = asked[candidates.scores[:, -1] + error >= scores[:, -1]]
-        asked, width = asked[: len(asked)], width * 8
+        width *= 8
     return ranking
 
 

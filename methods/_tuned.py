@@ -101,9 +101,9 @@ class VectorTuned(Tuned):
         Raises:
             ProblemError: when a query vector is not finite or has another dimension than the documents.
         """
-        mapped = self.queries(queries)
-        check_queries("queries", mapped, self.corpus)
-        return top_k(mapped.vectors, self.corpus, k, exclude=queries.exclude, device=self.device)
+        mapped, corpus = self.queries(queries), self.corpus
+        check_queries("queries", mapped, corpus)
+        return top_k(mapped.vectors, corpus, k, exclude=queries.exclude, device=self.device)
 
     def save(self, folder: Path) -> None:
         """Writes `tuned.json`, `tuned.safetensors` and, when the encoder was replaced, `encoder/`."""

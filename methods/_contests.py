@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods._contract import Judged
+from methods._contract import Csr, Judged
 from methods._corpus import Corpus
+from methods._search import document_dots, pair_dots
 
 TIE = 1e-12  # two scores of unit vectors in float64 that differ by less are equal
 
@@ -24,7 +25,7 @@ class Turn:
 
     Attributes:
         rows: (t,) int64 document rows, ascending.
-        start: (t, d) float64, v.
+        start: (t, d) float32, v.
         towards: (t, d) float64, u.
         stop: (t,) float64, the angle in radians at which each document arrives.
         stop_of_others: the same for all other documents, whose u is zero: 0 leaves them where they are, infinity
@@ -69,16 +70,16 @@ class Curves:
 
 @dataclass(frozen=True)
 class Contests:
-    """Pairs of an answer and a competitor whose order may depend on the angle.
+    """Pairs of an answer and a competitor, whose order may depend on the angle.
 
     Attributes:
-        rank: (p,) int64, the rank that each answer would have if it won all of its contests.
+        answers: the number of answers.
         answer: (e,) int64, the answer in each contest.
         own: (e,) curves of the answers.
         other: (e,) curves of the competitors.
     """
 
-    rank: Tensor
+    answers: int
     answer: Tensor
     own: Curves
     other: Curves
@@ -99,73 +100,38 @@ class Events:
     change: Tensor
 
 
-def find_contests(turn: Turn, corpus: Corpus, queries: Judged, staying: Tensor, limit: float, k: int) -> Contests:
-    """Finds out which documents can change places with which answers.
-
-    Only a competitor whose range of scores overlaps the answer's can, and only an answer that fewer than k documents
-    always precede can come into the first k. An answer meets itself too; it never precedes itself.
+def hold_contests(turn: Turn, corpus: Corpus, queries: Judged, staying: Tensor, contenders: Csr) -> Contests:
+    """Sets every answer of a query against everything that can precede it; it never precedes itself.
 
     Args:
         turn: the t documents that turn.
         corpus: all documents.
         queries: q queries with p answers.
         staying: (q, k) int64, the best of the documents that stay; -1 where there is none.
-        limit: radians.
-        k: the cut-off.
+        contenders: q rows of places in `turn`: the others that can come among the first k.
     """
-    vectors, t = queries.vectors.double(), len(turn.rows)
-    stay = corpus.rows(staying.clamp(min=0).flatten()).double().reshape(*staying.shape, corpus.d)
-    a = torch.cat([vectors @ turn.start.T, torch.einsum("qkd,qd->qk", stay, vectors)], dim=1)
-    b = torch.cat([vectors @ turn.towards.T, torch.zeros(staying.shape, dtype=torch.float64)], dim=1)
-    stop = torch.cat([turn.stop, torch.full((staying.shape[1],), turn.stop_of_others, dtype=torch.float64)])
-    low, high = _range(a, b, stop.clamp(max=limit))
-    high[:, t:][staying < 0] = -torch.inf
-    if queries.exclude is not None:
-        hit, place = _position(turn.rows, queries.exclude.columns)
-        high[queries.exclude.rows[hit], place[hit]] = -torch.inf
-    own = _answers(turn, corpus, queries, a, b)
-    own_low, own_high = _range(own.a, own.b, own.stop.clamp(max=limit))
-    of = queries.relevant.rows
-    possible = high[of] >= (own_low - TIE)[:, None]
-    always = possible & (low[of] > (own_high + TIE)[:, None])
-    rank = 1 + always.sum(1)
-    answer, column = (possible & ~always & (rank <= k)[:, None]).nonzero(as_tuple=True)
-    query = of[answer]
-    row = torch.where(
-        column < t,
-        turn.rows[column.clamp(max=t - 1)],
-        staying.flatten()[query * staying.shape[1] + (column - t).clamp(min=0)],
-    )
-    other = Curves(a[query, column], b[query, column], stop[column], torch.from_numpy(corpus.priority)[row])
-    return Contests(rank, answer, own[answer], other)
+    query = torch.cat([contenders.rows, (staying >= 0).nonzero()[:, 0]])
+    row = torch.cat([turn.rows[contenders.columns], staying[staying >= 0]])
+    against = Csr.from_pairs(query, torch.arange(len(query)), len(queries)).take(queries.relevant.rows)
+    own = _curves(turn, corpus, queries.vectors, queries.relevant.rows, queries.relevant.columns)
+    other = _curves(turn, corpus, queries.vectors, query, row)
+    return Contests(len(own.a), against.rows, own[against.rows], other[against.columns])
 
 
-def _answers(turn: Turn, corpus: Corpus, queries: Judged, a: Tensor, b: Tensor) -> Curves:
-    """The (p,) curves of the answers, those that turn out of the (q, ≥ t) curves of all that turn."""
-    of, row = queries.relevant.rows, queries.relevant.columns
-    turns, place = _position(turn.rows, row)
-    unturned = (queries.vectors.double()[of] * corpus.rows(row).double()).sum(1)
-    return Curves(
-        torch.where(turns, a[of, place], unturned),
-        torch.where(turns, b[of, place], 0.0),
-        torch.where(turns, turn.stop[place], turn.stop_of_others),
-        torch.from_numpy(corpus.priority)[row],
-    )
+def _curves(turn: Turn, corpus: Corpus, queries: Tensor, query: Tensor, row: Tensor) -> Curves:
+    """(e,) curves of documents, for one query each."""
+    a = document_dots(queries, query, corpus, row)
+    turns, place = position(turn.rows, row)
+    b = torch.zeros_like(a)
+    b[turns] = pair_dots(queries, query[turns], turn.towards, place[turns])
+    stop = torch.where(turns, turn.stop[place], turn.stop_of_others)
+    return Curves(a, b, stop, torch.from_numpy(corpus.priority)[row])
 
 
-def _position(ascending: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+def position(ascending: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     """Whether each value is among the ascending ones, and a valid index that is its own if so."""
     place = torch.searchsorted(ascending, values).clamp(max=len(ascending) - 1)
     return ascending[place] == values, place
-
-
-def _range(a: Tensor, b: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
-    """The lowest and the highest value of cosθ·a + sinθ·b for θ from 0 to `end` ≤ π."""
-    last = end.cos() * a + end.sin() * b
-    peak, radius = torch.atan2(b, a), torch.hypot(a, b)
-    low, high = torch.minimum(a, last), torch.maximum(a, last)
-    low = torch.where(peak + torch.pi <= end, -radius, low)
-    return low, torch.where((peak >= 0) & (peak <= end), radius, high)
 
 
 def rank_events(contests: Contests, limit: float) -> tuple[Tensor, Events]:
@@ -177,7 +143,7 @@ def rank_events(contests: Contests, limit: float) -> tuple[Tensor, Events]:
     answer, own, other = contests.answer, contests.own, contests.other
     left = torch.zeros(len(answer), dtype=torch.float64)
     ahead = _ahead(own, other, left)
-    rank = contests.rank + torch.bincount(answer[ahead], minlength=len(contests.rank))
+    rank = 1 + torch.bincount(answer[ahead], minlength=contests.answers)
     angles, pairs, changes = [left[:0]], [answer[:0]], [answer[:0]]
     for right in (*_breakpoints(own, other, limit), torch.full_like(left, limit)):
         wide = right > left

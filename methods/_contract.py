@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypeAlias, TypeVar
@@ -63,6 +63,23 @@ class Csr:
             torch.tensor([float(value) for row in filled for value in row.values()], dtype=torch.float32),
         )
 
+    @classmethod
+    def from_pairs(cls, rows: Tensor, columns: Tensor, n: int) -> Csr:
+        """Builds n rows from (pairs,) int64 rows and columns, in any order, all of value 1."""
+        order = rows.argsort(stable=True)
+        lengths = torch.bincount(rows, minlength=n)
+        return cls(torch.nn.functional.pad(lengths.cumsum(0), (1, 0)), columns[order], torch.ones(len(rows)))
+
+    @classmethod
+    def concatenated(cls, *parts: Csr) -> Csr:
+        """The rows of one after those of the other."""
+        lengths = torch.cat([part.lengths for part in parts])
+        return cls(
+            torch.nn.functional.pad(lengths.cumsum(0), (1, 0)),
+            torch.cat([part.columns for part in parts]),
+            torch.cat([part.values for part in parts]),
+        )
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
@@ -116,6 +133,26 @@ class Judged(Queries):
     """
 
     relevant: Csr = field(kw_only=True)
+
+    def take(self, rows: Tensor) -> Judged:
+        """The given queries, (k,) int64, in that order."""
+        return Judged(
+            [self.items[row] for row in rows.tolist()] if len(self.items) else (),
+            self.vectors[rows],
+            None if self.exclude is None else self.exclude.take(rows),
+            relevant=self.relevant.take(rows),
+        )
+
+    def joined(self, other: Judged) -> Judged:
+        """These queries and then the others."""
+        nothing = [Csr.from_rows([[]] * len(part)) for part in (self, other)]
+        exclude = [part.exclude or none for part, none in zip((self, other), nothing, strict=True)]
+        return Judged(
+            [*self.items, *other.items],
+            torch.cat([self.vectors, other.vectors]),
+            Csr.concatenated(*exclude),
+            relevant=Csr.concatenated(self.relevant, other.relevant),
+        )
 
 
 class Meter:
@@ -191,15 +228,24 @@ def check_queries(name: str, queries: Queries, corpus: Corpus) -> None:
             )
 
 
-def check_answers(problem: Problem) -> None:
-    """Raises ProblemError when there is nothing to learn from, or nothing to choose by."""
-    for name, judged in (("train", problem.train), ("dev", problem.dev)):
-        if not len(judged.relevant.columns):
-            raise ProblemError(f"{name}.relevant: no query has a relevant document; add judgements")
+def check_train(problem: Problem) -> None:
+    """Raises ProblemError when there is nothing to learn from."""
+    _check_answers("train", problem.train)
+
+
+def check_dev(problem: Problem) -> None:
+    """Raises ProblemError when there is nothing to choose by."""
+    _check_answers("dev", problem.dev)
     if len(problem.dev) < 2:
         raise ProblemError("dev: a single query is too few to choose by; move some from train")
 
 
+def _check_answers(name: str, judged: Judged) -> None:
+    if not len(judged.relevant.columns):
+        raise ProblemError(f"{name}.relevant: no query has a relevant document; add judgements")
+
+
+@dataclass(frozen=True)
 class Method(ABC):
     """A way to make an embedding search better.
 
@@ -207,6 +253,8 @@ class Method(ABC):
     the name of its file, with hyphens.
 
     Attributes:
+        join_dev: whether the dev queries join the train queries once they have served to choose hyperparameters.
+        train_share: the part of the train queries to learn from, drawn by the seed: for learning curves.
         name: the name that it is registered under.
         version: raised whenever its results change.
         needs: what must be in the problem beyond vectors: "items", "encoder".
@@ -215,6 +263,8 @@ class Method(ABC):
     name: ClassVar[str]
     version: ClassVar[int] = 1
     needs: ClassVar[frozenset[Literal["items", "encoder"]]] = frozenset()
+    join_dev: bool = field(default=False, kw_only=True)
+    train_share: float = field(default=1.0, kw_only=True)
 
     def __init_subclass__(cls) -> None:
         if "name" not in cls.__dict__:
@@ -223,6 +273,16 @@ class Method(ABC):
     @abstractmethod
     def fit(self, problem: Problem) -> Tuned:
         """Learns from `problem.train` and `problem.dev`; leaves the problem as it was."""
+
+    def update(self, problem: Problem, tuned: Tuned) -> Tuned:
+        """Learns from a problem that has grown, with the hyperparameters that an earlier fit has chosen.
+
+        Args:
+            problem: with all train queries, old and new; new documents come after the old ones. The dev queries are
+                not asked.
+            tuned: what `fit` or `update` of this method returned.
+        """
+        return replace(self, **tuned.chosen).fit(problem)
 
     def query_map(self, d: int) -> torch.nn.Module:
         """The untrained module whose weights `load` fills in, for a method that maps queries of d dimensions."""

@@ -17,7 +17,6 @@ from methods._errors import ProblemError
 Item: TypeAlias = str
 Vectors = NDArray[np.float32]
 UNIT = 1e-3  # how far a document's length may be from 1; half precision leaves that much
-BLOCK = 16_384  # documents a matrix product: 25 MB at d = 384
 
 
 @dataclass(frozen=True)
@@ -26,11 +25,15 @@ class Moved:
 
     Attributes:
         rows: (m,) int64, ascending.
-        vectors: (m, d) float32: where they are now.
+        vectors: (m, ≥ d) float32: where they are now. Coordinates beyond those of the other documents are 0 for these.
     """
 
     rows: Tensor
     vectors: Tensor
+
+    def keep(self, which: Tensor) -> Moved:
+        """The documents that are marked, (m,) bool."""
+        return Moved(self.rows[which], self.vectors[which])
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,9 @@ class Corpus:
     @property
     def d(self) -> int:
         """The number of dimensions."""
-        return int(self.shards[0].shape[1])
+        return int(self.shards[0].shape[1] if self.moved is None else self.moved.vectors.shape[1])
 
-    def blocks(self, device: torch.device, size: int = BLOCK) -> Iterator[tuple[int, Tensor]]:
+    def blocks(self, device: torch.device, size: int) -> Iterator[tuple[int, Tensor]]:
         """Yields (first row, (≤ size, d) float32 vectors on the device) over all documents in order."""
         for shard, first in zip(self.shards, self._starts.tolist(), strict=False):
             for at in range(0, len(shard), size):
@@ -94,12 +97,12 @@ class Corpus:
 
     def rows(self, ids: Tensor) -> Tensor:
         """The (k, d) float32 vectors of the given rows, (k,) int64, on the CPU."""
-        vectors = torch.empty(len(ids), self.d)
+        vectors = torch.zeros(len(ids), self.d)
         shard_of = torch.searchsorted(self._starts, ids, right=True) - 1
         for number in shard_of.unique().tolist():
             here = shard_of == number
             within = ids[here] - self._starts[number]
-            vectors[here] = torch.from_numpy(self.shards[number][within.numpy()])
+            vectors[here, : self.shards[number].shape[1]] = torch.from_numpy(self.shards[number][within.numpy()])
         if self.moved is not None and len(self.moved.rows):
             at = torch.searchsorted(self.moved.rows, ids).clamp(max=len(self.moved.rows) - 1)
             hit = self.moved.rows[at] == ids
@@ -111,7 +114,7 @@ class Corpus:
         if self.moved is not None:
             stay = ~torch.isin(self.moved.rows, moved.rows)
             rows = torch.cat([self.moved.rows[stay], moved.rows])
-            vectors = torch.cat([self.moved.vectors[stay], moved.vectors])
+            vectors = torch.cat([_widened(self.moved.vectors[stay], moved.vectors.shape[1]), moved.vectors])
             order = rows.argsort()
             moved = Moved(rows[order], vectors[order])
         return replace(self, moved=moved)
@@ -119,9 +122,15 @@ class Corpus:
     def _with_moved(self, start: int, block: Tensor) -> Tensor:
         if self.moved is None:
             return block
+        block = _widened(block, self.d)
         low, high = torch.searchsorted(self.moved.rows, torch.tensor([start, start + len(block)])).tolist()
         if low == high:
             return block
         block = block.clone()
         block[self.moved.rows[low:high] - start] = self.moved.vectors[low:high]
         return block
+
+
+def _widened(vectors: Tensor, d: int) -> Tensor:
+    """The vectors with zeros in the coordinates that they lack."""
+    return torch.nn.functional.pad(vectors, (0, d - vectors.shape[1])) if vectors.shape[1] < d else vectors

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
+import torch
 from torch import nn
 
-from methods._contract import Method, Problem
+from methods._contract import Judged, Method, Problem
 from methods._errors import ProblemError
 from methods._tuned import Tuned, VectorTuned
 
@@ -23,12 +24,24 @@ def fit(method: Method, problem: Problem) -> Tuned:
         raise ProblemError(f"{method.name} needs the documents themselves, and the corpus has only vectors")
     if "encoder" in method.needs and problem.encoder is None:
         raise ProblemError(f"{method.name} needs the encoder, and the problem has none")
+    if not 0 < method.train_share <= 1:
+        raise ProblemError(f"{method.name}: train_share is {method.train_share}; pass a part of 1, above 0")
     with problem.meter.phase("fit"):
+        if method.train_share < 1:
+            problem = replace(problem, train=_drawn(problem, method.train_share))
         tuned = method.fit(problem)
+        if method.join_dev:
+            tuned = method.update(replace(problem, train=problem.train.joined(problem.dev)), tuned)
     if isinstance(tuned, VectorTuned) and tuned.encoder is not None and tuned.vectors is None:
         with problem.meter.phase("reencode"):
             tuned = tuned.reencode()
     return tuned
+
+
+def _drawn(problem: Problem, share: float) -> Judged:
+    """A part of the train queries, in their order; a smaller share is part of a larger one."""
+    order = torch.randperm(len(problem.train), generator=torch.Generator().manual_seed(problem.seed))
+    return problem.train.take(order[: max(1, round(share * len(order)))].sort().values)
 
 
 @dataclass(frozen=True)
@@ -42,8 +55,11 @@ class Chain(Method):
         """Fits every link.
 
         Raises:
-            ProblemError: when a link does not search by vectors, or needs the encoder although vectors have changed.
+            ProblemError: when a link does not search by vectors, or needs the encoder although vectors have changed,
+                or learns from the dev queries by which the next one chooses.
         """
+        if any(link.join_dev for link in self.links[:-1]):
+            raise ProblemError("join_dev: only the last link of a chain may learn from the dev queries")
         done: list[VectorTuned] = []
         left = problem
         for link in self.links:

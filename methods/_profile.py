@@ -6,19 +6,21 @@ that is additive over answers, is a step function that can be written down exact
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from methods._contests import TIE, Events, Turn, find_contests, rank_events
-from methods._contract import Judged
-from methods._corpus import Corpus
+from methods._contenders import Screen
+from methods._contests import TIE, Events, Turn, hold_contests, position, rank_events
+from methods._contract import Csr, Judged, Problem
 from methods._metrics import Metric
 from methods._search import top_k
 
 HAIR = 1e-6  # radians; float32 vectors cannot tell angles that are closer
-PAIRS = 2**21  # (answer, competitor) pairs at a time: 16 MB for each float64 array over them
+STRIDE = math.pi / 16  # radians between two looks at what can come among the first k
+CONTESTS = 2**16  # at a time: 0.5 MB for each float64 array over them
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Profile:
         return torch.where(angles == 0.0, self.unmoved, self.values[place])
 
 
-def dev_profile(turn: Turn, corpus: Corpus, dev: Judged, metric: Metric, limit: float) -> Profile:
+def dev_profile(turn: Turn, problem: Problem, metric: Metric, limit: float) -> Profile:
     """The metric's mean over the dev queries that have an answer, for all angles from 0 to `limit` ≤ π.
 
     Documents that stay are read once, for each query's top k: an answer that they push beyond the cut-off counts
@@ -83,37 +85,62 @@ def dev_profile(turn: Turn, corpus: Corpus, dev: Judged, metric: Metric, limit: 
 
     Args:
         turn: the documents that turn.
-        corpus: all documents at the angle 0.
-        dev: m queries with answers.
+        problem: with all documents at the angle 0.
         metric: what is measured.
         limit: radians.
     """
-    dev = replace(dev, vectors=torch.nn.functional.normalize(dev.vectors, dim=1))
+    dev, corpus = unit_answered(problem.dev), problem.corpus
     turns = torch.zeros(corpus.n, dtype=torch.bool)
     turns[turn.rows] = True
-    staying = top_k(dev.vectors, corpus, metric.k, exclude=dev.exclude, skip=turns)
-    answered = dev.relevant.lengths > 0
-    answers_a_query = len(dev.relevant.columns) / int(answered.sum())
-    size = max(1, int(PAIRS / answers_a_query / (len(turn.rows) + metric.k)))
+    staying = top_k(dev.vectors, corpus, metric.k, exclude=dev.exclude, skip=turns, device=problem.device)
+    barred = Csr.from_rows([[]] * len(dev)) if dev.exclude is None else places(turn.rows, dev.exclude)
+    found = _screen(turn, limit, problem.device).contenders(dev.vectors, staying.scores, barred, metric.k)
+    contenders = Csr.from_pairs(*found, len(dev))
     unmoved, angles, changes = 0.0, [], []
-    for queries in answered.nonzero()[:, 0].split(size):
-        some = Judged(
-            (),
-            dev.vectors[queries],
-            None if dev.exclude is None else dev.exclude.take(queries),
-            relevant=dev.relevant.take(queries),
-        )
-        rank, events = rank_events(find_contests(turn, corpus, some, staying.rows[queries], limit, metric.k), limit)
-        weights = metric.weights(some.relevant) * _retrievable(some) / int(answered.sum())
+    for some in _parts((contenders.lengths + metric.k) * dev.relevant.lengths):
+        part = dev.take(some)
+        contests = hold_contests(turn, corpus, part, staying.rows[some], contenders.take(some))
+        rank, events = rank_events(contests, limit)
+        weights = metric.weights(part.relevant) * retrievable(part) / len(dev)
         unmoved += float((weights * metric.discount(rank)).sum())
-        angle, change = _value_changes(rank, events, metric, weights)
+        angle, change = value_changes(rank, events, metric, weights)
         angles.append(angle)
         changes.append(change)
-    return _steps(torch.cat(angles), torch.cat(changes), unmoved, limit)
+    return steps(torch.cat(angles), torch.cat(changes), unmoved, limit)
 
 
-def _retrievable(queries: Judged) -> Tensor:
-    """(p,) bool: whether the query may retrieve its answer."""
+def unit_answered(judged: Judged) -> Judged:
+    """The queries that have an answer, at unit length, without their items."""
+    some = replace(judged, items=()).take((judged.relevant.lengths > 0).nonzero()[:, 0])
+    return replace(some, vectors=torch.nn.functional.normalize(some.vectors, dim=1))
+
+
+def _screen(turn: Turn, limit: float, device: torch.device) -> Screen:
+    """Looks from 0 until nothing turns any more, at most `STRIDE` apart."""
+    end = min(limit, max(float(turn.stop.max()), turn.stop_of_others))
+    looks = torch.linspace(0.0, end, 2 + int(end / STRIDE), dtype=torch.float64)
+    return Screen(
+        turn.start.to(device),
+        turn.towards.float().to(device),
+        torch.minimum(looks[:, None], turn.stop).float()[None].to(device),
+        looks.clamp(max=turn.stop_of_others).cos().clamp(min=0.0).float().to(device),
+    )
+
+
+def places(turning: Tensor, listed: Csr) -> Csr:
+    """Of the listed documents those that turn, by their places among these."""
+    turns, place = position(turning, listed.columns)
+    return Csr.from_pairs(listed.rows[turns], place[turns], len(listed))
+
+
+def _parts(work: Tensor) -> tuple[Tensor, ...]:
+    """Rows in order, in parts of about `CONTESTS` by the work on each, (m,) int64."""
+    parts = (work.cumsum(0) // CONTESTS).unique_consecutive(return_counts=True)[1]
+    return tuple(torch.arange(len(work)).split(parts.tolist()))
+
+
+def retrievable(queries: Judged) -> Tensor:
+    """(p,) bool: whether each query may retrieve its answer."""
     retrievable = torch.ones(len(queries.relevant.columns), dtype=torch.bool)
     if queries.exclude is not None:
         excluded = queries.exclude.take(queries.relevant.rows)
@@ -121,7 +148,7 @@ def _retrievable(queries: Judged) -> Tensor:
     return retrievable
 
 
-def _value_changes(rank: Tensor, events: Events, metric: Metric, weights: Tensor) -> tuple[Tensor, Tensor]:
+def value_changes(rank: Tensor, events: Events, metric: Metric, weights: Tensor) -> tuple[Tensor, Tensor]:
     """The angles at which the metric changes, and by how much."""
     order = (events.answer + events.angle / 4).argsort()  # by answer, then by angle, which is below 4
     answer, change = events.answer[order], events.change[order]
@@ -134,7 +161,8 @@ def _value_changes(rank: Tensor, events: Events, metric: Metric, weights: Tensor
     return events.angle[order][changed], value[changed]
 
 
-def _steps(angles: Tensor, changes: Tensor, unmoved: float, limit: float) -> Profile:
+def steps(angles: Tensor, changes: Tensor, unmoved: float, limit: float) -> Profile:
+    """The function that starts from `unmoved` and changes by each of (e,) changes at its angle."""
     angles, order = angles.sort()
     starts, counts = angles.unique_consecutive(return_counts=True)
     values = unmoved + changes[order].cumsum(0)[counts.cumsum(0) - 1]

@@ -88,7 +88,7 @@ def label(method: Method) -> str:
         return "+".join(label(link) for link in method.links)
     changed = [
         f"{field.name}={written(getattr(method, field.name))}"
-        for field in fields(method)  # type: ignore[arg-type]
+        for field in fields(method)
         if getattr(method, field.name) != field.default
     ]
     return method.name + (f"[{','.join(changed)}]" if changed else "")
@@ -98,7 +98,7 @@ def hyperparameters(method: Method) -> dict[str, Any]:
     """Every hyperparameter with its value and the version, as plain JSON: what identifies the method's results."""
     if isinstance(method, Chain):
         return {"links": [hyperparameters(link) for link in method.links]}
-    values = {field.name: getattr(method, field.name) for field in fields(method)}  # type: ignore[arg-type]
+    values = {field.name: getattr(method, field.name) for field in fields(method)}
     return {"name": method.name, "version": method.version, **values}
 
 
@@ -112,7 +112,7 @@ def _parse_link(text: str) -> Method:
     except ImportError as error:
         raise UnknownName(f"method {name!r} is not available: {error}; install what it needs") from None
     hints = get_type_hints(kind)
-    known = [field.name for field in fields(kind) if field.default is not MISSING]  # type: ignore[arg-type]
+    known = [field.name for field in fields(kind) if field.default is not MISSING]
     chosen: dict[str, Any] = {}
     for setting in filter(None, (settings or "").split(",")):
         key, _, value = (part.strip() for part in setting.partition("="))

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -11,8 +15,14 @@ from torch import Tensor
 from methods._contract import CPU, Csr
 from methods._corpus import Corpus
 
-QUERY_BLOCK = 1024
-SPARE = 32  # candidates beyond k that the float32 pass keeps for the exact one
+Part = TypeVar("Part")
+
+BLOCK = 16_384  # documents a matrix product: 25 MB at d = 384
+QUERY_BLOCK = 512  # queries a matrix product
+PAIRS = 1_024  # exact scores at a time, whose vectors then fit into the cache
+DOCUMENTS = 8_192  # read from the corpus at a time for them: 12 MB at d = 384
+ON_GPU = 8  # times as many
+SPARE = 32  # candidates beyond k that the fast pass keeps for the exact one
 
 
 @dataclass(frozen=True)
@@ -39,9 +49,10 @@ def top_k(
 ) -> Ranking:
     """Ranks all documents by dot product, exactly; ties go by `corpus.priority`.
 
-    One float32 pass over the corpus keeps candidates; their scores are then computed anew in float64 and rounded
-    to float32, so that neither the block size nor a document's place in it can change a score, and equal vectors
-    have equal scores. A query whose candidates might not hold its whole top k is asked again for more of them.
+    One pass over the corpus in float32, or in bfloat16 where that is faster, keeps candidates; their scores are then
+    computed anew in float64 and rounded to float32, so that neither the block size nor a document's place in it can
+    change a score, and equal vectors have equal scores. A query whose candidates might not hold its whole top k is
+    asked again for more of them.
 
     Args:
         queries: (m, d) float32.
@@ -52,71 +63,175 @@ def top_k(
         device: where the products run.
     """
     ranking = Ranking(torch.full((len(queries), k), -1), torch.full((len(queries), k), -torch.inf, dtype=torch.float32))
-    asked, width = torch.arange(len(queries)), k + SPARE
+    asked, width = torch.arange(len(queries)), 2 * k + SPARE
+    if exclude is not None and len(exclude):
+        width += int(exclude.lengths.max())
+    longest, precision = _longest(corpus), fast_precision(device)
     while len(asked):
-        excluded = None if exclude is None else exclude.take(asked)
-        part = queries[asked]
-        candidates = _candidates(part, corpus, min(width, corpus.n), excluded, skip, device)
+        part = queries if len(asked) == len(queries) else queries[asked]
+        candidates = _candidates(part.to(precision), corpus, min(width, corpus.n), skip, device)
         exact = _rescored(part, corpus, candidates, device)
-        order = _best_first(exact, torch.from_numpy(corpus.priority)[candidates.rows])
+        if exclude is not None:
+            exact[_listed(candidates.rows, exclude.take(asked), corpus.n)] = -torch.inf
+        order = best_first(exact, torch.from_numpy(corpus.priority)[candidates.rows])
         rows, scores = candidates.rows.gather(1, order)[:, :k], exact.gather(1, order)[:, :k]
         ranking.rows[asked, : rows.shape[1]] = torch.where(scores.isneginf(), -1, rows)
         ranking.scores[asked, : scores.shape[1]] = scores
         if width >= corpus.n:
             break
-        error = _float32_error(part, corpus)
-        asked = asked[candidates.scores[:, -1] + error >= scores[:, -1]]
-        width *= 8
+        unseen = candidates.scores[:, -1]
+        asked = asked[unseen + rounding(part, longest, precision) + unseen.abs() * _unit(precision) >= scores[:, -1]]
+        width = width if precision == torch.bfloat16 else 8 * width
+        precision = torch.float32
     return ranking
 
 
-def _candidates(
-    queries: Tensor, corpus: Corpus, width: int, exclude: Csr | None, skip: Tensor | None, device: torch.device
-) -> Ranking:
-    """The float32 pass: the `width` best of each query, in descending order, on the CPU."""
+def fast_precision(device: torch.device) -> torch.dtype:
+    """What the pass that finds candidates computes in; it can change the time, never what is found.
+
+    On a GPU that is bfloat16 after `torch.set_float32_matmul_precision("medium")`, else float32.
+    """
+    if device.type == "cpu":
+        return _faster_on_this_processor()
+    return torch.bfloat16 if torch.get_float32_matmul_precision() == "medium" else torch.float32
+
+
+@cache
+def _faster_on_this_processor() -> torch.dtype:
+    """bfloat16 where the processor has instructions for it: it then takes a third of the time, else many times it."""
+
+    def seconds(precision: torch.dtype) -> float:
+        left, right = torch.ones(256, 384, dtype=precision), torch.ones(384, 2048, dtype=precision)
+        began = time.perf_counter()
+        torch.mm(left, right)
+        return time.perf_counter() - began
+
+    low, high = (min(seconds(kind) for _ in range(3)) for kind in (torch.bfloat16, torch.float32))
+    return torch.bfloat16 if low < high else torch.float32
+
+
+def rounding(vectors: Tensor, longest: float, precision: torch.dtype) -> Tensor:
+    """(m,): how far dot products in this precision may lie from the exact ones, a generous bound.
+
+    By the Cauchy-Schwarz inequality it is the length of each side's rounding error times the length of the other side;
+    summing d terms in float32 adds at most 2√d of float32's roundings. The rounding of the result is not in it.
+    Torch may use fewer bits in float32 products, though no fewer than bfloat16's, if it was told to.
+
+    Args:
+        vectors: (m, d) of one side of the products.
+        longest: length of the longest vector on the other side.
+        precision: of the factors.
+    """
+    if torch.get_float32_matmul_precision() != "highest":
+        precision = torch.bfloat16
+    lengths: Tensor = torch.linalg.vector_norm(vectors, dim=1)
+    rounded: Tensor = torch.linalg.vector_norm(vectors - vectors.to(precision).float(), dim=1)
+    sums = 4 * math.sqrt(vectors.shape[1]) * _unit(torch.float32)
+    return longest * ((1 + _unit(precision)) * rounded + (_unit(precision) + sums) * lengths)
+
+
+def _unit(precision: torch.dtype) -> float:
+    """The largest relative error of one rounding."""
+    return torch.finfo(precision).eps / 2
+
+
+def halving(work: Callable[[slice], Part], count: int, size: int) -> list[Part]:
+    """Does the work on `count` rows, `size` at a time, and on half as many when the device has no memory for it.
+
+    Raises:
+        torch.OutOfMemoryError: when it has none for a single row.
+    """
+    done: list[Part] = []
+    at = 0
+    while at < count:
+        some = slice(at, min(at + size, count))
+        try:
+            done.append(work(some))
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+            size //= 2
+        else:
+            at = some.stop
+    return done
+
+
+def _candidates(queries: Tensor, corpus: Corpus, width: int, skip: Tensor | None, device: torch.device) -> Ranking:
+    """The fast pass: the `width` best of each query, in descending order, on the CPU."""
     queries = queries.to(device)
     best = Ranking(
         torch.empty(len(queries), 0, dtype=torch.int64, device=device), torch.empty(len(queries), 0, device=device)
     )
-    for start, block in corpus.blocks(device):
-        found = []
-        for at in range(0, len(queries), QUERY_BLOCK):
-            some = slice(at, min(at + QUERY_BLOCK, len(queries)))
-            scores = queries[some] @ block.T
-            if skip is not None:
-                scores[:, skip[start : start + len(block)].to(device)] = -torch.inf
-            if exclude is not None:
-                here = (exclude.columns >= start) & (exclude.columns < start + len(block))
-                here &= (exclude.rows >= some.start) & (exclude.rows < some.stop)
-                scores[exclude.rows[here].to(device) - at, exclude.columns[here].to(device) - start] = -torch.inf
-            top = scores.topk(min(width, len(block)), dim=1)
-            rows = torch.cat([best.rows[some], top.indices + start], dim=1)
-            merged = torch.cat([best.scores[some], top.values], dim=1).topk(min(width, rows.shape[1]), dim=1)
-            found.append(Ranking(rows.gather(1, merged.indices), merged.values))
-        best = Ranking(torch.cat([part.rows for part in found]), torch.cat([part.scores for part in found]))
-    return Ranking(best.rows.cpu(), best.scores.cpu())
+    times = ON_GPU if device.type == "cuda" else 1
+    for start, block in corpus.blocks(device, BLOCK * times):
+        rows = torch.arange(start, start + len(block), device=device)
+        documents = block
+        if skip is not None:
+            kept = ~skip[start : start + len(block)].to(device)
+            rows, documents = rows[kept], block[kept]
+        best = _merged(best, queries, rows, documents.to(queries.dtype), width, QUERY_BLOCK * times)
+    absent = width - best.rows.shape[1]
+    return Ranking(
+        torch.nn.functional.pad(best.rows, (0, absent)).cpu(),
+        torch.nn.functional.pad(best.scores, (0, absent), value=-torch.inf).cpu(),
+    )
+
+
+def _merged(best: Ranking, queries: Tensor, rows: Tensor, documents: Tensor, width: int, size: int) -> Ranking:
+    """The best of those so far and of a block of documents, `size` queries at a time."""
+
+    def of(some: slice) -> Ranking:
+        top = (queries[some] @ documents.T).topk(min(width, len(rows)), dim=1)
+        known = torch.cat([best.rows[some], rows[top.indices]], dim=1)
+        scores = torch.cat([best.scores[some], top.values.float()], dim=1)
+        merged = scores.topk(min(width, known.shape[1]), dim=1)
+        return Ranking(known.gather(1, merged.indices), merged.values)
+
+    found = halving(of, len(queries), size)
+    return Ranking(torch.cat([part.rows for part in found]), torch.cat([part.scores for part in found]))
 
 
 def _rescored(queries: Tensor, corpus: Corpus, candidates: Ranking, device: torch.device) -> Tensor:
-    """The candidates' scores in float64, rounded to float32; what was excluded stays excluded."""
-    parts = []
-    for at in range(0, len(queries), QUERY_BLOCK // 8):
-        some = slice(at, at + QUERY_BLOCK // 8)
-        known, place = candidates.rows[some].unique(return_inverse=True)
-        vectors = corpus.rows(known).to(device, torch.float64)[place.to(device)]
-        parts.append(torch.einsum("qkd,qd->qk", vectors, queries[some].to(device, torch.float64)).float().cpu())
-    return torch.where(candidates.scores.isneginf(), -torch.inf, torch.cat(parts))
+    """The candidates' scores in float64, rounded to float32; -inf where there is no candidate."""
+    query = torch.arange(len(queries)).repeat_interleave(candidates.rows.shape[1])
+    exact = document_dots(queries, query, corpus, candidates.rows.flatten(), device).float()
+    return torch.where(candidates.scores.isneginf(), -torch.inf, exact.reshape(candidates.rows.shape))
 
 
-def _best_first(scores: Tensor, priority: Tensor) -> Tensor:
+def document_dots(queries: Tensor, query: Tensor, corpus: Corpus, rows: Tensor, device: torch.device = CPU) -> Tensor:
+    """(e,) float64 on the CPU: the exact score of each pair of a query and a document."""
+    dots = [torch.empty(0, dtype=torch.float64)]
+    for some in torch.arange(len(rows)).split(DOCUMENTS):
+        known, place = rows[some].unique(return_inverse=True)
+        dots.append(pair_dots(queries, query[some], corpus.rows(known), place, device))
+    return torch.cat(dots)
+
+
+def pair_dots(left: Tensor, i: Tensor, right: Tensor, j: Tensor, device: torch.device = CPU) -> Tensor:
+    """(e,) float64 on the CPU: left[i] · right[j] of each pair, the same for equal vectors wherever they stand."""
+    size = PAIRS * (1 if device.type == "cpu" else ON_GPU**2)
+    left, right = left.to(device), right.to(device)
+    dots = [
+        left[i].double().mul_(right[j]).sum(1)
+        for i, j in zip(i.to(device).split(size), j.to(device).split(size), strict=True)
+    ]
+    return torch.cat(dots).cpu()
+
+
+def _listed(rows: Tensor, listed: Csr, n: int) -> Tensor:
+    """Whether each of (m, k) documents is in the list of its query."""
+    keys = torch.arange(len(rows))[:, None] * n + rows
+    return torch.isin(keys, listed.rows * n + listed.columns)
+
+
+def best_first(scores: Tensor, priority: Tensor) -> Tensor:
     """The order of each row: by descending score, then by ascending priority, both (m, k)."""
     by_priority = priority.argsort(dim=1)
     return by_priority.gather(1, scores.gather(1, by_priority).argsort(dim=1, descending=True, stable=True))
 
 
-def _float32_error(queries: Tensor, corpus: Corpus) -> Tensor:
-    """(m,): a bound on how far a float32 dot product of d terms lies from the exact one, generous by design."""
-    moved = torch.ones(1, 1) if corpus.moved is None else corpus.moved.vectors
-    longest = max(1.0, float(torch.linalg.vector_norm(moved, dim=1).amax())) if len(moved) else 1.0
-    lengths: Tensor = torch.linalg.vector_norm(queries, dim=1)
-    return lengths * (longest * math.sqrt(corpus.d) * 2 * torch.finfo(torch.float32).eps)
+def _longest(corpus: Corpus) -> float:
+    """Length of the longest document; those that have not moved have unit length."""
+    if corpus.moved is None or not len(corpus.moved.rows):
+        return 1.0
+    return max(1.0, float(torch.linalg.vector_norm(corpus.moved.vectors, dim=1).amax()))

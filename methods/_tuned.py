@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +31,13 @@ from methods._search import Ranking, top_k
 
 
 class Tuned(ABC):
-    """A search that a method has made."""
+    """A search that a method has made.
+
+    Attributes:
+        chosen: the hyperparameters that the method chose by itself.
+    """
+
+    chosen: Mapping[str, Any] = MappingProxyType({})
 
     @abstractmethod
     def search(self, queries: Queries, k: int) -> Ranking:
@@ -53,6 +61,8 @@ class VectorTuned(Tuned):
         similarity: "cosine" when all document vectors have unit length, else "dot". Search is by dot product
             in both cases.
         device: where to search.
+        chosen: the hyperparameters that the method chose by itself.
+        kept: tensors that the method needs to go on from here.
     """
 
     base: Corpus
@@ -62,6 +72,8 @@ class VectorTuned(Tuned):
     vectors: Vectors | None = None
     similarity: Similarity = "cosine"
     device: torch.device = CPU
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+    kept: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def corpus(self) -> Corpus:
@@ -108,7 +120,7 @@ class VectorTuned(Tuned):
     def save(self, folder: Path) -> None:
         """Writes `tuned.json`, `tuned.safetensors` and, when the encoder was replaced, `encoder/`."""
         folder.mkdir(parents=True, exist_ok=True)
-        tensors: dict[str, Tensor] = {}
+        tensors = {f"kept.{name}": value for name, value in self.kept.items()}
         if self.moved is not None:
             tensors |= {"moved.rows": self.moved.rows, "moved.vectors": self.moved.vectors}
         if self.query_map is not None:
@@ -118,7 +130,13 @@ class VectorTuned(Tuned):
         if self.encoder is not None:
             self.encoder.save(folder / "encoder")
         save_file(tensors, folder / "tuned.safetensors")
-        about = {"n": self.base.n, "d": self.base.d, "similarity": self.similarity}
+        about = {
+            "n": self.base.n,
+            "d": self.base.d,
+            "similarity": self.similarity,
+            "query_map": self.query_map is not None,
+            "chosen": dict(self.chosen),
+        }
         (folder / "tuned.json").write_text(json.dumps(about, indent=1) + "\n")
 
     @classmethod
@@ -140,10 +158,13 @@ class VectorTuned(Tuned):
                 f"{folder}: fitted on {about['n']} × {about['d']} document vectors, not on {corpus.n} × {corpus.d}"
             )
         tensors = load_file(folder / "tuned.safetensors")
-        weights = {name.removeprefix("query_map."): tensors[name] for name in tensors if name.startswith("query_map.")}
-        query_map = build_query_map(corpus.d) if weights else None
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {name.removeprefix(prefix): tensors[name] for name in tensors if name.startswith(prefix)}
+
+        query_map = build_query_map(corpus.d) if about["query_map"] else None
         if query_map is not None:
-            query_map.load_state_dict(weights)
+            query_map.load_state_dict(part("query_map."))
         encoder = None
         if (folder / "encoder").exists():
             if open_encoder is None:
@@ -156,4 +177,6 @@ class VectorTuned(Tuned):
             encoder,
             np.asarray(tensors["vectors"]) if "vectors" in tensors else None,
             about["similarity"],
+            chosen=about["chosen"],
+            kept=part("kept."),
         )

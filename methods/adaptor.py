@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from methods._contract import Csr, Method, Problem, check_answers
+from methods._contract import Csr, Method, Problem, check_dev, check_train
 from methods._errors import ProblemError
 from methods._metrics import Metric
 from methods._tuned import VectorTuned
@@ -28,7 +28,7 @@ class Adaptor(Method):
         warmup: steps over which the learning rate rises linearly; 0 stands for all of `steps`, as published.
         learning_rate: of AdamW, after the warm-up.
         scale: factor on the cosines in the softmax (the inverse temperature).
-        check_every: steps between two looks at the dev queries.
+        check_every: steps between two looks at the dev queries; 0 never looks and keeps the last step.
         patience: steps without a better dev metric after which training stops.
         max_drop: fall of the dev metric below its best at which training stops.
         metric: of the dev queries, to choose the checkpoint by.
@@ -54,7 +54,9 @@ class Adaptor(Method):
             ProblemError: when there is no training pair, no dev query has an answer, or the loss is not finite.
         """
         train, metric = problem.train.relevant, Metric.parse(self.metric)
-        check_answers(problem)
+        check_train(problem)
+        if self.check_every:
+            check_dev(problem)
         layer = self.query_map(problem.corpus.d).to(problem.device)
         optimiser = torch.optim.AdamW(layer.parameters(), lr=self.learning_rate)
         warmup = torch.optim.lr_scheduler.LambdaLR(
@@ -63,13 +65,15 @@ class Adaptor(Method):
         tuned = VectorTuned(problem.corpus, query_map=layer, similarity=problem.similarity, device=problem.device)
         best, best_step, kept = -1.0, 0, deepcopy(layer.state_dict())
         for step, pairs in enumerate(self._batches(len(train.columns), problem.seed)):
-            if step % self.check_every == 0 or step == self.steps:
+            last = step == self.steps
+            if self.check_every and (last or step % self.check_every == 0):
                 value = metric.mean(tuned.search(problem.dev, metric.k), problem.dev.relevant)
                 problem.meter.log(dev=value)
                 if value > best:
                     best, best_step, kept = value, step, deepcopy(layer.state_dict())
-                if step == self.steps or step - best_step >= self.patience or value < best - self.max_drop:
-                    break
+                last |= step - best_step >= self.patience or value < best - self.max_drop
+            if last:
+                break
             loss = self._loss(layer, problem, pairs)
             if not loss.isfinite():
                 raise ProblemError(f"adaptor: the loss is {loss.item()} at step {step}; lower learning_rate or scale")
@@ -79,8 +83,10 @@ class Adaptor(Method):
             warmup.step()
             problem.meter.count("steps")
             problem.meter.log(loss=loss.item())
+        if not self.check_every:
+            return tuned
         layer.load_state_dict(kept)
-        return tuned
+        return replace(tuned, chosen={"steps": best_step, "warmup": self.warmup or self.steps, "check_every": 0})
 
     def query_map(self, d: int) -> nn.Module:
         """The layer at its start: the identity."""

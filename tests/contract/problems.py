@@ -83,3 +83,29 @@ def plain(queries: Queries) -> tuple:
     if isinstance(queries, Judged):
         tensors += [queries.relevant.offsets, queries.relevant.columns, queries.relevant.values]
     return tuple(tensor.clone() for tensor in tensors)
+
+
+def make_hard_problem(seed: int, *, n: int = 24, d: int = 3, train: int = 20, dev: int = 8) -> Problem:
+    """Few dimensions, so that documents arrive, point away from g and tie; with all that the profile must bear:
+    duplicate documents, several and graded answers, answers that never move, equal g, a query without an answer,
+    exclusions, queries of any length."""
+    random = np.random.default_rng(seed)
+    vectors = random.normal(size=(n, d))
+    vectors[3] = vectors[11] = vectors[n - 2]
+    unit = normalize(torch.from_numpy(vectors), dim=1).float()
+
+    def judged(m: int, upto: int) -> Judged:
+        rows = [
+            {
+                int(row): float(random.integers(1, 4))
+                for row in random.choice(upto, random.integers(1, 4), replace=False)
+            }
+            for _ in range(m)
+        ]
+        rows[0] = {1: 1.0, 2: 1.0}  # 1 and 2 share all their train queries if nothing else names them
+        rows[-1] = {}
+        queries = torch.from_numpy(random.normal(size=(m, d)) * random.uniform(0.2, 3)).float()
+        exclude = Csr.from_rows([[int(random.integers(n))] if random.random() < 0.3 else [] for _ in range(m)])
+        return Judged([], queries, exclude, relevant=Csr.from_rows(rows))
+
+    return Problem(Corpus.from_vectors(unit.numpy()), judged(train, n // 2), judged(dev, n))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import MISSING, fields, is_dataclass, replace
 
+import numpy as np
 import pytest
 import torch
 from problems import WordEncoder, make_split, plain, small
@@ -63,6 +64,48 @@ def test_is_deterministic_under_a_seed(method: Method) -> None:
     once = _scores(fit(method, first.problem), first.test)
     torch.rand(7)  # the global generator must not matter
     assert torch.equal(once, _scores(fit(method, second.problem), second.test))
+
+
+@pytest.mark.parametrize("method", REGISTERED, ids=label)
+def test_update_equals_a_fit_to_everything_at_what_was_chosen(method: Method, tmp_path) -> None:
+    """With more train queries and new documents; and as well from what was saved."""
+    split = make_split()
+    problem = split.problem
+    tuned = fit(method, problem)
+    tuned.save(tmp_path / "tuned")
+    more = replace(problem.dev, relevant=replace(problem.dev.relevant, columns=problem.dev.relevant.columns + 2))
+    new = torch.nn.functional.normalize(torch.randn(2, 12, generator=torch.Generator().manual_seed(0)), dim=1)
+    corpus = replace(
+        problem.corpus,
+        items=[*problem.corpus.items, "new", "newer"],
+        shards=(*problem.corpus.shards, new.numpy()),
+        priority=np.append(problem.corpus.priority, [60, 61]),
+    )
+    grown = replace(problem, corpus=corpus, train=problem.train.joined(more))
+    expected = _scores(fit(replace(method, **tuned.chosen), grown), split.test)
+    assert torch.equal(_scores(method.update(grown, tuned), split.test), expected)
+    loaded = method.load(tmp_path / "tuned", problem.corpus, WordEncoder.open)
+    assert torch.equal(_scores(method.update(grown, loaded), split.test), expected)
+
+
+@pytest.mark.parametrize("method", REGISTERED, ids=label)
+def test_dev_queries_can_join_once_hyperparameters_are_chosen(method: Method) -> None:
+    split = make_split()
+    problem = split.problem
+    joined = fit(replace(method, join_dev=True), problem)
+    both = replace(problem, train=problem.train.joined(problem.dev))
+    chosen = fit(method, problem).chosen
+    assert torch.equal(_scores(joined, split.test), _scores(fit(replace(method, **chosen), both), split.test))
+
+
+@pytest.mark.parametrize("method", REGISTERED, ids=label)
+def test_a_share_of_the_train_queries_is_all_that_is_learnt_from(method: Method) -> None:
+    split = make_split()
+    problem = split.problem
+    order = torch.randperm(50, generator=torch.Generator().manual_seed(problem.seed))
+    half = replace(problem, train=problem.train.take(order[:25].sort().values))
+    shared = fit(replace(method, train_share=0.5), problem)
+    assert torch.equal(_scores(shared, split.test), _scores(fit(method, half), split.test))
 
 
 @ALL

@@ -77,11 +77,42 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("name", ["nudge-n", "nudge-m", "adaptor"])
-@pytest.mark.parametrize("fault", FAULTS)
+CHOOSE_BY_DEV = ["adaptor", "nudge-m", "nudge-n"]
+CASES = [(fault, name) for fault in FAULTS for name in CHOOSE_BY_DEV] + [
+    (fault, name) for fault in FAULTS if "single dev" not in fault for name in ("nudge-loo", "query-knn")
+]
+
+
+@pytest.mark.parametrize(("fault", "name"), CASES)
 def test_is_refused_in_one_line(fault: str, name: str) -> None:
     spoil, said = FAULTS[fault]
     with pytest.raises(ProblemError) as error:
         fit(parse(name), spoil(make_split().problem))
     assert str(error.value).startswith(said)
     assert "\n" not in str(error.value)
+
+
+VALUES = {
+    "nudge-m[gamma=-1]": "nudge-m: gamma is -1.0, a length; pass one from 0 on",
+    "nudge-n[gamma=4.1]": "nudge-n: gamma is 4.1, a squared distance on the sphere; pass one from 0 to 4",
+    "nudge-loo[gamma=-1]": "nudge-loo: gamma is -1.0; pass one from 0 on",
+    "nudge-loo[power=-0.5]": "nudge-loo: power is -0.5; pass one from 0 on",
+    "nudge-loo[offset=2.5]": "nudge-loo: offset is 2.5; pass one from 0 to 2",
+    "nudge-m+nudge-loo": "nudge-loo needs document vectors of unit length; chain it before what changes their length",
+    "nudge-n[train_share=0]": "nudge-n: train_share is 0.0; pass a part of 1, above 0",
+    "none[train_share=1.5]": "none: train_share is 1.5; pass a part of 1, above 0",
+    "adaptor[join_dev=true]+nudge-n": "join_dev: only the last link of a chain may learn from the dev queries",
+}
+
+
+@pytest.mark.parametrize("label", VALUES)
+def test_values_out_of_range_are_refused(label: str) -> None:
+    with pytest.raises(ProblemError) as error:
+        fit(parse(label), make_split().problem)
+    assert str(error.value) == VALUES[label]
+
+
+def test_queries_of_no_length_are_refused() -> None:
+    problem = queries("train", vectors=torch.zeros_like)(make_split().problem)
+    with pytest.raises(ProblemError, match="the queries of every document add up to nothing; are they all zero"):
+        fit(parse("nudge-n"), problem)

@@ -1,68 +1,57 @@
 """NUDGE against its authors' package, and against the one matrix product that nobody can do without.
 
-100,000 documents of 384 dimensions, 20,000 train and 2,000 dev queries. Prints, for each method, how many times faster
-than `nudge-ft` it is, and how many products Q·Vᵀ with a row maximum its time would pay for.
+100,000 documents of 384 dimensions, 20,000 train and 2,000 dev queries; every figure from a process of its own.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+import subprocess
+import sys
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-import nudge
-import numpy as np
 import pytest
-import torch
-from torch.nn.functional import normalize
 
-from methods import Corpus, Csr, Judged, Problem, parse
-
-N, D, TRAIN, DEV = 100_000, 384, 20_000, 2_000
+N = 100_000
 
 
-@cache
-def problem() -> Problem:
-    random = torch.Generator().manual_seed(0)
-    vectors = normalize(torch.randn(N, D, generator=random), dim=1)
-
-    def judged(m: int) -> Judged:
-        answers = torch.randint(N // 5, (m,), generator=random)
-        noise = torch.randn(m, D, generator=random) / D**0.5
-        return Judged(
-            [], normalize(vectors[answers] + 1.5 * noise, dim=1), relevant=Csr.from_rows(answers[:, None].tolist())
-        )
-
-    return Problem(Corpus.from_vectors(vectors.numpy()), judged(TRAIN), judged(DEV))
+def measure(run: str, n: int = N, rounds: int = 1, file: Path | None = None) -> tuple[float, float]:
+    """Seconds and megabytes, as `nudge_alone.py` prints them."""
+    script = Path(__file__).with_name("nudge_alone.py")
+    arguments = [run, str(n), str(rounds), *([] if file is None else [str(file)])]
+    done = subprocess.run([sys.executable, str(script), *arguments], stdout=subprocess.PIPE, text=True, check=True)
+    seconds, megabytes = done.stdout.split()
+    return float(seconds), float(megabytes)
 
 
 @cache
-def product_seconds() -> float:
-    """The best of three."""
-    queries, vectors = problem().dev.vectors, torch.from_numpy(problem().corpus.shards[0])
-    return min(_seconds(lambda: (queries @ vectors.T).max(dim=1)) for _ in range(3))
+def product_seconds(role: str) -> float:
+    return measure(f"product/{role}", rounds=3)[0]
 
 
-def _seconds(run: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    run()
-    return time.perf_counter() - began
+@pytest.mark.parametrize(("name", "peer"), [("nudge-m", "NUDGEM"), ("nudge-n", "NUDGEN")])
+def test_speed_and_memory(benchmark: Any, name: str, peer: str) -> None:
+    seconds, megabytes = benchmark.pedantic(lambda: measure(name, rounds=3), rounds=1)
+    whole, most = measure(peer)
+    spared, _ = measure(f"{peer}/nontrain")
+    print(
+        f"\nSPEED {name} {whole / seconds:.1f}x of nudge-ft ({spared / seconds:.1f}x with its nontrain_embeddings), "
+        f"{seconds / product_seconds('dev'):.1f}x of one product ({seconds:.2f} s)"
+        f"\nMEMORY {name} 1/{most / megabytes:.0f} of nudge-ft ({megabytes:.0f} of {most:.0f} MB)"
+    )
 
 
-def reference_seconds(name: str) -> float:
-    sets = [
-        {"q_embs": judged.vectors.numpy(), "q_ans_indx": judged.relevant.columns[:, None].tolist()}
-        for judged in (problem().train, problem().dev)
-    ]
-    method = getattr(nudge, name)(torch.device("cpu"))
-    return _seconds(lambda: method.finetune_embeddings(np.array(problem().corpus.shards[0]), *sets))
+def test_exact_search_beside_the_grid(benchmark: Any) -> None:
+    exact, _ = benchmark.pedantic(lambda: measure("nudge-n[metric=hit@1]", rounds=3), rounds=1)
+    grid, _ = measure("nudge-n[compat=reference]", rounds=3)
+    print(f"\nEXACT {exact / grid:.2f}x of the authors' grid ({exact:.2f} of {grid:.2f} s)")
 
 
-@pytest.mark.parametrize(("name", "theirs"), [("nudge-m", "NUDGEM"), ("nudge-n", "NUDGEN")])
-def test_speed(benchmark: Any, name: str, theirs: str) -> None:
-    problem()
-    benchmark.pedantic(lambda: parse(name).fit(problem()), rounds=3, warmup_rounds=1)
-    ours = benchmark.stats.stats.min
-    times, products = reference_seconds(theirs) / ours, ours / product_seconds()
-    print(f"\nSPEED {name} {times:.1f}x of nudge-ft, {products:.1f}x of one product ({ours:.2f} s)")
+@pytest.mark.parametrize("n", [10_000, 100_000, 1_000_000, 5_000_000])
+def test_curve(benchmark: Any, n: int, tmp_path: Path) -> None:
+    """The same touched documents among ever more, which lie in a file."""
+    file = tmp_path / "vectors.npy"
+    seconds, megabytes = benchmark.pedantic(lambda: measure("nudge-n", n, 2, file), rounds=1)
+    file.unlink()
+    print(f"\nCURVE nudge-n, {n:,} documents: {seconds:.2f} s, {megabytes:.0f} MB ({seconds / n * 1e6:.1f} µs each)")

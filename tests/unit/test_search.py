@@ -53,16 +53,12 @@ def test_neither_blocks_nor_company_change_a_score(monkeypatch) -> None:
     corpus = Corpus.from_vectors(vectors)
     whole = top_k(queries, corpus, 10)
     monkeypatch.setattr("methods._search.QUERY_BLOCK", 8)
-    monkeypatch.setattr("methods._corpus.Corpus.blocks", _small_blocks(Corpus.blocks))
+    monkeypatch.setattr("methods._search.BLOCK", 97)
     in_blocks = top_k(queries, corpus, 10)
     alone = top_k(queries[7:8], corpus, 10)
     assert torch.equal(whole.scores, in_blocks.scores)
     assert torch.equal(whole.rows, in_blocks.rows)
     assert torch.equal(whole.scores[7:8], alone.scores)
-
-
-def _small_blocks(blocks):
-    return lambda self, device: blocks(self, device, size=97)
 
 
 def test_agrees_with_faiss() -> None:

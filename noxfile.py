@@ -77,6 +77,12 @@ def perf(session: nox.Session) -> None:
 
 
 @nox.session(default=False, **in_toolchain)
+def gpu(session: nox.Session) -> None:
+    """What needs a GPU: the same results as on the CPU, and the time of a problem of FEVER's size."""
+    run(session, "pytest", "tests/gpu", "-s", *session.posargs)
+
+
+@nox.session(default=False, **in_toolchain)
 def leaderboard(session: nox.Session) -> None:
     """Write the leaderboards of all committed results, and the board that README.md shows."""
     for records in sorted((ROOT / "results").glob("*/records")):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods._contract import Csr, Judged
+from methods._contract import Csr, Judged, position
 from methods._corpus import Corpus
 from methods._search import document_dots, pair_dots
 
@@ -126,12 +126,6 @@ def _curves(turn: Turn, corpus: Corpus, queries: Tensor, query: Tensor, row: Ten
     b[turns] = pair_dots(queries, query[turns], turn.towards, place[turns])
     stop = torch.where(turns, turn.stop[place], turn.stop_of_others)
     return Curves(a, b, stop, torch.from_numpy(corpus.priority)[row])
-
-
-def position(ascending: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Whether each value is among the ascending ones, and a valid index that is its own if so."""
-    place = torch.searchsorted(ascending, values).clamp(max=len(ascending) - 1)
-    return ascending[place] == values, place
 
 
 def rank_events(contests: Contests, limit: float) -> tuple[Tensor, Events]:

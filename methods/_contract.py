@@ -97,6 +97,11 @@ class Csr:
         """(n,) float64: the sum of one value a pair, (pairs,), over each row."""
         return torch.zeros(len(self), dtype=torch.float64).index_add_(0, self.rows, per_pair.double())
 
+    def among(self, known: Tensor) -> Csr:
+        """Of the columns those that are in `known`, (t,) int64 and ascending, by their places there."""
+        found, place = position(known, self.columns)
+        return Csr.from_pairs(self.rows[found], place[found], len(self))
+
     def take(self, rows: Tensor) -> Csr:
         """The given rows, (k,) int64, in that order."""
         lengths = self.lengths[rows]
@@ -104,6 +109,12 @@ class Csr:
         within = torch.arange(int(offsets[-1])) - torch.repeat_interleave(offsets[:-1], lengths)
         pairs = torch.repeat_interleave(self.offsets[rows], lengths) + within
         return Csr(offsets, self.columns[pairs], self.values[pairs])
+
+
+def position(ascending: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Whether each value is among the ascending ones, and a valid index that is its own if so."""
+    place = torch.searchsorted(ascending, values).clamp(max=len(ascending) - 1)
+    return ascending[place] == values, place
 
 
 @dataclass(frozen=True)
@@ -142,6 +153,19 @@ class Judged(Queries):
             None if self.exclude is None else self.exclude.take(rows),
             relevant=self.relevant.take(rows),
         )
+
+    def answered(self) -> Judged:
+        """The queries that have an answer, at unit length, without their items."""
+        some = replace(self, items=()).take((self.relevant.lengths > 0).nonzero()[:, 0])
+        return replace(some, vectors=torch.nn.functional.normalize(some.vectors, dim=1))
+
+    def retrievable(self) -> Tensor:
+        """(pairs,) bool: which of its answers each query may retrieve."""
+        retrievable = torch.ones(len(self.relevant.columns), dtype=torch.bool)
+        if self.exclude is not None:
+            excluded = self.exclude.take(self.relevant.rows)
+            retrievable[excluded.rows[excluded.columns == self.relevant.columns[excluded.rows]]] = False
+        return retrievable
 
     def joined(self, other: Judged) -> Judged:
         """These queries and then the others."""

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from methods._contenders import Screen
-from methods._contests import TIE, Events, position
-from methods._contract import Csr, Judged, Problem
+from methods._contests import TIE, Events
+from methods._contract import Csr, Judged, Problem, position
 from methods._corpus import Corpus
 from methods._metrics import Metric
 from methods._nudge import CHUNK, Sums, counted, turn_to
-from methods._profile import Profile, places, retrievable, steps, unit_answered, value_changes
+from methods._profile import Profile, steps, value_changes
 from methods._search import document_dots, pair_dots, top_k
 
 SINK = 2.0  # the largest offset: it puts any unit vector below every other
@@ -137,7 +137,7 @@ def leave_one_out(
         ladder: the γ and a that will be tried.
         unit_queries: how queries were added up.
     """
-    train, corpus = unit_answered(problem.train), problem.corpus
+    train, corpus = problem.train.answered(), problem.corpus
     skip = torch.zeros(corpus.n, dtype=torch.bool)
     skip[sums.rows] = True
     staying = top_k(train.vectors, corpus, metric.k, exclude=train.exclude, skip=skip, device=problem.device)
@@ -162,7 +162,7 @@ def leave_one_out(
     stay_query, stay_rows = (staying.rows >= 0).nonzero()[:, 0], staying.rows[staying.rows >= 0]
     others = _unturned(train.vectors, stay_query, corpus, stay_rows)
     own = _own_answers(problem, train, sums, vectors, unit_queries=unit_queries)
-    competes = retrievable(train)
+    competes = train.retrievable()
     of = torch.cat([train.relevant.rows[competes], query, stay_query])
     known = torch.cat([competes.nonzero()[:, 0], len(competes) + torch.arange(len(query) + len(stay_query))])
     against = Csr.from_pairs(of, known, len(train)).take(train.relevant.rows)
@@ -172,7 +172,7 @@ def leave_one_out(
 
 def _barred(train: Judged, turning: Tensor) -> Csr:
     """Places of the documents that turn otherwise for their query, its answers, or that it must not retrieve."""
-    lists = [places(turning, listed) for listed in (train.relevant, train.exclude) if listed is not None]
+    lists = [listed.among(turning) for listed in (train.relevant, train.exclude) if listed is not None]
     rows, columns = (torch.cat([getattr(listed, name) for listed in lists]) for name in ("rows", "columns"))
     return Csr.from_pairs(rows, columns, len(train))
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from methods._contract import Method, Problem, Similarity, check_train
+from methods._contract import Method, Problem, Similarity, check_train, position
 from methods._corpus import Corpus, Moved
 from methods._errors import ProblemError
 from methods._profile import Plateau, Profile
@@ -158,8 +158,7 @@ class Nudge(Method):
             raise ProblemError(f"{self.name}: {problem.corpus.n} documents, once {tuned.base.n}; fit anew")
         self.check(problem)
         sums = Sums.of(problem, unit_queries=self.unit_queries)
-        place = torch.searchsorted(tuned.kept["rows"], sums.rows).clamp(max=len(tuned.kept["rows"]) - 1)
-        known = tuned.kept["rows"][place] == sums.rows
+        known, place = position(tuned.kept["rows"], sums.rows)
         same = known & (tuned.kept["sums"][place] == sums.fingerprints())
         changed = sums.keep(~same)
         moved = self._moved(changed, problem.corpus.rows(changed.rows), tuned.chosen)

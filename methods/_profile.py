@@ -7,14 +7,14 @@ that is additive over answers, is a step function that can be written down exact
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from methods._contenders import Screen
-from methods._contests import TIE, Events, Turn, hold_contests, position, rank_events
-from methods._contract import Csr, Judged, Problem
+from methods._contests import TIE, Events, Turn, hold_contests, rank_events
+from methods._contract import Csr, Problem
 from methods._metrics import Metric
 from methods._search import top_k
 
@@ -89,11 +89,11 @@ def dev_profile(turn: Turn, problem: Problem, metric: Metric, limit: float) -> P
         metric: what is measured.
         limit: radians.
     """
-    dev, corpus = unit_answered(problem.dev), problem.corpus
+    dev, corpus = problem.dev.answered(), problem.corpus
     turns = torch.zeros(corpus.n, dtype=torch.bool)
     turns[turn.rows] = True
     staying = top_k(dev.vectors, corpus, metric.k, exclude=dev.exclude, skip=turns, device=problem.device)
-    barred = Csr.from_rows([[]] * len(dev)) if dev.exclude is None else places(turn.rows, dev.exclude)
+    barred = Csr.from_rows([[]] * len(dev)) if dev.exclude is None else dev.exclude.among(turn.rows)
     found = _screen(turn, limit, problem.device).contenders(dev.vectors, staying.scores, barred, metric.k)
     contenders = Csr.from_pairs(*found, len(dev))
     unmoved, angles, changes = 0.0, [], []
@@ -101,18 +101,12 @@ def dev_profile(turn: Turn, problem: Problem, metric: Metric, limit: float) -> P
         part = dev.take(some)
         contests = hold_contests(turn, corpus, part, staying.rows[some], contenders.take(some))
         rank, events = rank_events(contests, limit)
-        weights = metric.weights(part.relevant) * retrievable(part) / len(dev)
+        weights = metric.weights(part.relevant) * part.retrievable() / len(dev)
         unmoved += float((weights * metric.discount(rank)).sum())
         angle, change = value_changes(rank, events, metric, weights)
         angles.append(angle)
         changes.append(change)
     return steps(torch.cat(angles), torch.cat(changes), unmoved, limit)
-
-
-def unit_answered(judged: Judged) -> Judged:
-    """The queries that have an answer, at unit length, without their items."""
-    some = replace(judged, items=()).take((judged.relevant.lengths > 0).nonzero()[:, 0])
-    return replace(some, vectors=torch.nn.functional.normalize(some.vectors, dim=1))
 
 
 def _screen(turn: Turn, limit: float, device: torch.device) -> Screen:
@@ -127,25 +121,10 @@ def _screen(turn: Turn, limit: float, device: torch.device) -> Screen:
     )
 
 
-def places(turning: Tensor, listed: Csr) -> Csr:
-    """Of the listed documents those that turn, by their places among these."""
-    turns, place = position(turning, listed.columns)
-    return Csr.from_pairs(listed.rows[turns], place[turns], len(listed))
-
-
 def _parts(work: Tensor) -> tuple[Tensor, ...]:
     """Rows in order, in parts of about `CONTESTS` by the work on each, (m,) int64."""
     parts = (work.cumsum(0) // CONTESTS).unique_consecutive(return_counts=True)[1]
     return tuple(torch.arange(len(work)).split(parts.tolist()))
-
-
-def retrievable(queries: Judged) -> Tensor:
-    """(p,) bool: whether each query may retrieve its answer."""
-    retrievable = torch.ones(len(queries.relevant.columns), dtype=torch.bool)
-    if queries.exclude is not None:
-        excluded = queries.exclude.take(queries.relevant.rows)
-        retrievable[excluded.rows[excluded.columns == queries.relevant.columns[excluded.rows]]] = False
-    return retrievable
 
 
 def value_changes(rank: Tensor, events: Events, metric: Metric, weights: Tensor) -> tuple[Tensor, Tensor]:

@@ -80,7 +80,7 @@ def top_k(
         if width >= corpus.n:
             break
         unseen = candidates.scores[:, -1]
-        asked = asked[unseen + rounding(part, longest, precision) + unseen.abs() * _unit(precision) >= scores[:, -1]]
+        asked = asked[unseen + rounding(part, longest, precision) + unseen.abs() * unit(precision) >= scores[:, -1]]
         width = width if precision == torch.bfloat16 else 8 * width
         precision = torch.float32
     return ranking
@@ -126,11 +126,11 @@ def rounding(vectors: Tensor, longest: float, precision: torch.dtype) -> Tensor:
         precision = torch.bfloat16
     lengths: Tensor = torch.linalg.vector_norm(vectors, dim=1)
     rounded: Tensor = torch.linalg.vector_norm(vectors - vectors.to(precision).float(), dim=1)
-    sums = 4 * math.sqrt(vectors.shape[1]) * _unit(torch.float32)
-    return longest * ((1 + _unit(precision)) * rounded + (_unit(precision) + sums) * lengths)
+    sums = 4 * math.sqrt(vectors.shape[1]) * unit(torch.float32)
+    return longest * ((1 + unit(precision)) * rounded + (unit(precision) + sums) * lengths)
 
 
-def _unit(precision: torch.dtype) -> float:
+def unit(precision: torch.dtype) -> float:
     """The largest relative error of one rounding."""
     return torch.finfo(precision).eps / 2
 
@@ -200,7 +200,7 @@ def _rescored(queries: Tensor, corpus: Corpus, candidates: Ranking, device: torc
 
 def document_dots(queries: Tensor, query: Tensor, corpus: Corpus, rows: Tensor, device: torch.device = CPU) -> Tensor:
     """(e,) float64 on the CPU: the exact score of each pair of a query and a document."""
-    dots = [torch.empty(0, dtype=torch.float64)]
+    queries, dots = queries.to(device), [torch.empty(0, dtype=torch.float64)]
     for some in torch.arange(len(rows)).split(DOCUMENTS):
         known, place = rows[some].unique(return_inverse=True)
         dots.append(pair_dots(queries, query[some], corpus.rows(known), place, device))

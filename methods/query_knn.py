@@ -14,7 +14,6 @@ from torch.nn.functional import normalize
 from methods._contract import CPU, Csr, Method, OpenEncoder, Problem, Queries, check_queries, check_train
 from methods._corpus import Corpus
 from methods._errors import ProblemError
-from methods._profile import places
 from methods._search import Ranking, best_first, top_k
 from methods._tuned import Tuned
 
@@ -84,7 +83,7 @@ class QueryKnnTuned(Tuned):
             best = torch.full((len(some), len(asked_for)), -torch.inf, dtype=torch.float64)
             best.scatter_reduce_(1, place.expand(len(some), -1), cosine, "amax")
             if queries.exclude is not None:
-                barred = places(asked_for, queries.exclude.take(some))
+                barred = queries.exclude.take(some).among(asked_for)
                 best[barred.rows, barred.columns] = -torch.inf
             rows = torch.cat([asked_for.expand(len(some), -1), rest.rows[some]], dim=1)
             scores = torch.cat([best.float(), rest.scores[some] - BEHIND], dim=1)

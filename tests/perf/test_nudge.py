@@ -42,6 +42,15 @@ def test_speed_and_memory(benchmark: Any, name: str, peer: str) -> None:
     )
 
 
+def test_leaving_one_out(benchmark: Any) -> None:
+    """It asks the train queries, ten times as many, so the product is theirs."""
+    seconds, megabytes = benchmark.pedantic(lambda: measure("nudge-loo"), rounds=1)
+    print(
+        f"\nSPEED nudge-loo {seconds / product_seconds('train'):.1f}x of one product with all train queries "
+        f"({seconds:.1f} s)\nMEMORY nudge-loo {megabytes:.0f} MB"
+    )
+
+
 def test_exact_search_beside_the_grid(benchmark: Any) -> None:
     exact, _ = benchmark.pedantic(lambda: measure("nudge-n[metric=hit@1]", rounds=3), rounds=1)
     grid, _ = measure("nudge-n[compat=reference]", rounds=3)

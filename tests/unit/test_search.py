@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
 from methods import Corpus, Csr, Moved, top_k
+from methods._search import halving, rounding, unit
 
 
 def _vectors(random: np.random.Generator, n: int, d: int) -> np.ndarray:
@@ -59,6 +60,59 @@ def test_neither_blocks_nor_company_change_a_score(monkeypatch) -> None:
     assert torch.equal(whole.scores, in_blocks.scores)
     assert torch.equal(whole.rows, in_blocks.rows)
     assert torch.equal(whole.scores[7:8], alone.scores)
+
+
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float32])
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**20), d=st.integers(2, 80), near=st.floats(1e-7, 1.0))
+def test_the_precision_of_the_first_pass_changes_nothing(
+    precision: torch.dtype, seed: int, d: int, near: float
+) -> None:
+    """Not even where documents are so close that it cannot tell them apart."""
+    random = np.random.default_rng(seed)
+    vectors = normalize(torch.from_numpy(_vectors(random, 1, d) + near * random.normal(size=(300, d))), dim=1)
+    corpus, queries = Corpus.from_vectors(vectors.float().numpy()), random.normal(size=(5, d)).astype(np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("methods._search.fast_precision", lambda device: precision)
+        patch.setattr("methods._search.SPARE", 2)
+        found = top_k(torch.from_numpy(queries), corpus, 6)
+    assert found.rows.tolist() == _by_hand(queries, corpus.shards[0], corpus.priority, 6).tolist()
+
+
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float32])
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 2**20), d=st.integers(1, 500), scale=st.floats(0.01, 100))
+def test_products_lie_within_the_rounding_that_is_allowed_for(
+    precision: torch.dtype, seed: int, d: int, scale: float
+) -> None:
+    random = torch.Generator().manual_seed(seed)
+    left = torch.randn(20, d, generator=random)
+    right = scale * torch.randn(50, d, generator=random)
+    exact = left.double() @ right.double().T
+    fast = (left.to(precision) @ right.to(precision).T).double()
+    allowed = rounding(left, float(right.norm(dim=1).max()), precision)[:, None] + fast.abs() * unit(precision)
+    assert ((fast - exact).abs() <= allowed).all()
+
+
+def test_half_as_much_is_done_at_a_time_when_memory_runs_out() -> None:
+    asked = []
+
+    def work(some: slice) -> list[int]:
+        asked.append(some.stop - some.start)
+        if asked[-1] > 3:
+            raise torch.OutOfMemoryError
+        return list(range(some.start, some.stop))
+
+    assert [row for part in halving(work, 10, 8) for row in part] == list(range(10))
+    assert asked == [8, 4, 2, 2, 2, 2, 2]
+
+
+def test_one_row_too_many_is_an_error() -> None:
+    def work(some: slice) -> None:
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(torch.OutOfMemoryError):
+        halving(work, 3, 4)
 
 
 def test_agrees_with_faiss() -> None:

@@ -50,7 +50,7 @@ class Ladder:
     powers: tuple[float, ...]
 
     def rungs(self) -> list[tuple[float, float]]:
-        """Every (γ, a), by a."""
+        """Every (γ, a)."""
         return list(product(self.gammas, self.powers))
 
     def looks(self) -> list[list[tuple[float, float]]]:
@@ -142,13 +142,12 @@ def leave_one_out(
     skip[sums.rows] = True
     staying = top_k(train.vectors, corpus, metric.k, exclude=train.exclude, skip=skip, device=problem.device)
     towards, stop = turn_to(vectors, sums.direction)
+    looks = [torch.stack([turned(stop, sums.queries, *rung) for rung in way]) for way in ladder.looks()]
     screen = Screen(
         vectors.to(problem.device),
         towards.float().to(problem.device),
-        torch.stack([torch.stack([turned(stop, sums.queries, *rung) for rung in way]) for way in ladder.looks()])
-        .float()
-        .to(problem.device),
-        torch.ones(len(ladder.looks()[0]), device=problem.device),
+        torch.stack(looks).float().to(problem.device),
+        torch.ones(len(looks[0]), device=problem.device),
     )
     query, place = screen.contenders(train.vectors, staying.scores, _barred(train, sums.rows), metric.k)
     priority = torch.from_numpy(corpus.priority)

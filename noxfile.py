@@ -94,7 +94,7 @@ def leaderboard(session: nox.Session) -> None:
 
 def _board(found: re.Match[str]) -> str:
     head, path, tail = found.groups()
-    text = (ROOT / path).read_text(encoding="utf-8").removeprefix("# Leaderboard\n")
+    text = re.sub(r"\A# .*\n", "", (ROOT / path).read_text(encoding="utf-8"))
     return f"{head}{text.replace(chr(10) + '## ', chr(10) + '### ')}\n{tail}"
 
 

@@ -11,6 +11,7 @@ import pytest
 from bench.report import leaderboards, load_boards
 
 ROOT = Path(__file__).parents[2]
+FIGURES = re.compile(r"^(?:\||SPEED|MEMORY|EXACT|CURVE).*\n", re.MULTILINE)
 COMMITTED = sorted(path.parent for path in (ROOT / "results").glob("*/records") if path.parent.name != "local")
 
 
@@ -24,16 +25,17 @@ def test_leaderboards_are_those_of_the_records(folder: Path) -> None:
     assert not stale, f"run `nox -s leaderboard`: {stale}"
 
 
-def test_quick_and_embedded_are_committed() -> None:
-    assert {"quick", "embedded"} <= {folder.name for folder in COMMITTED}
+def test_the_suites_that_come_along_are_committed() -> None:
+    assert {"quick", "embedded", "nudge", "nudge-shares"} <= {folder.name for folder in COMMITTED}
 
 
 def test_readme_shows_the_committed_boards() -> None:
     shown = re.findall(r"<!-- board: (\S+) -->\n(.*?)<!-- /board -->", (ROOT / "README.md").read_text(), re.DOTALL)
     assert shown
     for path, text in shown:
-        tables = re.findall(r"^\|.*\n", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE)
-        assert tables == re.findall(r"^\|.*\n", text, re.MULTILINE), "run `nox -s leaderboard`"
+        figures = FIGURES.findall((ROOT / path).read_text(encoding="utf-8"))
+        assert figures
+        assert figures == FIGURES.findall(text), "run `nox -s leaderboard`"
 
 
 def test_no_record_names_a_path_of_a_machine() -> None:

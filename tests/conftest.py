@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import string
+import threading
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +68,91 @@ def toy_folder(tmp_path_factory: pytest.TempPathFactory, write_beir: WriteFolder
         {f"q{number}": {"text": " ".join(text)} for number, text in enumerate(asked)},
         {"test": [(f"q{number}", f"d{answer}", 1) for number, own in enumerate(answers) for answer in own]},
     )
+
+
+class _Zips(BaseHTTPRequestHandler):
+    """Answers for the files of the server's folder, from the byte that is asked for, as a web server does."""
+
+    server: ZipServer
+
+    def do_GET(self) -> None:
+        path = self.server.folder / self.path.lstrip("/")
+        self.server.asked.append((self.path, self.headers.get("Range")))
+        if not path.is_file():
+            self.send_error(404)
+            return
+        content = path.read_bytes()
+        start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        start = start if self.server.resumes else 0
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        self.wfile.write(content[start:])
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+class ZipServer(ThreadingHTTPServer):
+    """Serves the files of a folder on the loopback.
+
+    Attributes:
+        folder: whose files it serves.
+        resumes: whether it answers for a part of a file.
+        asked: path and Range of each request.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), _Zips)
+        self.folder, self.resumes, self.asked = folder, True, []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def put(self, name: str, members: Mapping[str, bytes]) -> str:
+        """Packs a zip and returns its MD5."""
+        with zipfile.ZipFile(self.folder / name, "w", zipfile.ZIP_DEFLATED) as packed:
+            for member, content in members.items():
+                packed.writestr(member, content)
+        return hashlib.md5((self.folder / name).read_bytes(), usedforsecurity=False).hexdigest()
+
+
+@pytest.fixture
+def zip_server(tmp_path: Path) -> Iterator[ZipServer]:
+    """A server with nothing on it yet."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    with ZipServer(folder) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def packed_folder(folder: Path, inside: str) -> dict[str, bytes]:
+    """The files of a folder as members of a zip."""
+    return {
+        f"{inside}/{path.relative_to(folder).as_posix()}": path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def local_copy(zip_server: ZipServer, toy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Has a data set of the catalogue that lies on a server fetched from a small copy on the loopback."""
+    from bench.data import catalogue
+    from bench.data.archive import Archive
+
+    def use(name: str) -> None:
+        entry = catalogue.CATALOGUE[name]
+        if isinstance(entry.source, Archive):
+            file = entry.source.url.rpartition("/")[2]
+            md5 = zip_server.put(file, packed_folder(toy_folder, entry.source.inside))
+            source = replace(entry.source, url=f"{zip_server.url}/{file}", md5=md5)
+            copies = {**catalogue.CATALOGUE, name: replace(entry, source=source, documents=60)}
+            monkeypatch.setattr(catalogue, "CATALOGUE", copies)
+
+    return use
 
 
 @pytest.fixture(scope="session")

@@ -1,43 +1,47 @@
-"""Data sets by name: an entry here is all that a new embedded one needs, besides its extractor."""
+"""Data sets by name. An entry here is all that a new one needs, besides an extractor if it comes out of a package."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
+from typing import Protocol
 
-from bench.cache import cache_folder
-from bench.data._installed import installed_versions
-from bench.data.dataset import Dataset, Extraction
-from bench.data.folder import read_folder, write_folder
+from bench.data.archive import Archive
+from bench.data.beir_sets import SETS, URL
+from bench.data.dataset import Dataset
+from bench.data.folder import read_folder
+from bench.data.packages import Packages
+from bench.errors import BadInput
 from methods import nearest_name
 
 FOLDER = "folder:"
 
 
+class Source(Protocol):
+    """Where a data set comes from."""
+
+    def folder(self, name: str) -> Path:
+        """Its cached BEIR folder, made first when there is none."""
+        ...
+
+
 @dataclass(frozen=True)
 class Entry:
-    """A data set that installed packages carry.
+    """A data set.
 
     Attributes:
         about: what a document, a query and a judgement are, in one line.
         licence: of the texts.
-        module: the module of `bench.data` whose `extract()` takes it out of the packages.
-        packages: the distributions whose versions decide what comes out.
-        revision: raised whenever the extractor's result changes.
+        source: where it comes from.
+        documents: how many it must hold; None where that depends on what is installed.
         encoder: the default one.
     """
 
     about: str
     licence: str
-    module: str
-    packages: tuple[str, ...]
-    revision: int
+    source: Source
+    documents: int | None = None
     encoder: str = "minilm"
 
 
@@ -45,17 +49,22 @@ CATALOGUE: Mapping[str, Entry] = {
     "icon-names": Entry(
         about="names of Lucide icons, asked for by the tags that people gave them",
         licence="ISC",
-        module="icon_names",
-        packages=("python-lucide",),
-        revision=1,
+        source=Packages("icon_names", ("python-lucide",), revision=1),
     ),
     "apidocs": Entry(
         about="functions and classes of five Python libraries, asked for by sentences that describe them",
         licence="BSD-3-Clause",
-        module="apidocs",
-        packages=("numpy", "scipy", "pandas", "scikit-learn", "networkx"),
-        revision=1,
+        source=Packages("apidocs", ("numpy", "scipy", "pandas", "scikit-learn", "networkx"), revision=1),
     ),
+    **{
+        f"beir/{name}": Entry(
+            about=found.about,
+            licence=found.licence,
+            source=Archive(URL.format(name.partition("/")[0]), found.md5, inside=name),
+            documents=found.documents,
+        )
+        for name, found in SETS.items()
+    },
 }
 
 
@@ -78,28 +87,13 @@ def open_dataset(name: str, limit: int | None = None) -> Dataset:
         limit: at the most so many judged queries are kept, chosen by a hash of their ids; the corpus stays whole.
 
     Raises:
-        BadInput: when it cannot be read, or its packages are not installed.
+        BadInput: when it cannot be read or fetched, or its packages are not installed.
     """
-    folder = Path(name.removeprefix(FOLDER)) if name.startswith(FOLDER) else _extracted(name, CATALOGUE[name])
+    if name.startswith(FOLDER):
+        return replace(read_folder(Path(name.removeprefix(FOLDER)), limit), name=name)
+    entry = CATALOGUE[name]
+    folder = entry.source.folder(name)
     dataset = read_folder(folder, limit)
+    if entry.documents not in {None, len(dataset.documents)}:
+        raise BadInput(f"{name}: {len(dataset.documents):,} documents instead of {entry.documents:,}; delete {folder}")
     return replace(dataset, name=name)
-
-
-def _extracted(name: str, entry: Entry) -> Path:
-    """The cached BEIR folder of an entry, made first when these package versions have none yet."""
-    made_from = json.dumps([entry.revision, installed_versions(name, entry.packages)])
-    key = hashlib.sha256(made_from.encode()).hexdigest()[:16]
-    folder = cache_folder() / "data" / f"{name}-{key}"
-    if not folder.exists():
-        extract: Callable[[], Extraction] = import_module(f"bench.data.{entry.module}").extract
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{name}-"))
-        try:
-            write_folder(unfinished, extract())
-            unfinished.rename(folder)
-        except OSError:
-            if not folder.exists():  # Another run may have finished it meanwhile; then theirs is as good.
-                raise
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
-    return folder

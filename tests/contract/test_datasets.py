@@ -15,8 +15,9 @@ opened: dict[str, Dataset] = {}
 
 
 @pytest.fixture
-def dataset(name: str, tmp_path_factory, monkeypatch) -> Dataset:
-    """The data set, extracted once into a cache of its own."""
+def dataset(name: str, tmp_path_factory, monkeypatch, local_copy) -> Dataset:
+    """The data set, extracted once into a cache of its own; one that lies on a server as a small copy in its form."""
+    local_copy(name)
     if name not in opened:
         monkeypatch.setenv("TUNEBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         opened[name] = open_dataset(name)

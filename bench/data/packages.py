@@ -1,0 +1,41 @@
+"""Data sets that installed packages carry."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from bench.data._cached import cached_folder
+from bench.data._installed import installed_versions
+from bench.data.dataset import Extraction
+from bench.data.folder import write_folder
+
+
+@dataclass(frozen=True)
+class Packages:
+    """Where a data set comes from: what is installed.
+
+    Attributes:
+        module: the module of `bench.data` whose `extract()` takes it out of the packages.
+        distributions: those whose versions decide what comes out.
+        revision: raised whenever the extractor's result changes.
+    """
+
+    module: str
+    distributions: tuple[str, ...]
+    revision: int
+
+    def folder(self, name: str) -> Path:
+        """The cached BEIR folder, made first when these versions have none yet.
+
+        Raises:
+            BadInput: when a distribution is not installed.
+        """
+        made_from = json.dumps([self.revision, installed_versions(name, self.distributions)])
+        key = hashlib.sha256(made_from.encode()).hexdigest()[:16]
+        extract: Callable[[], Extraction] = import_module(f"bench.data.{self.module}").extract
+        return cached_folder(f"{name}-{key}", lambda folder: write_folder(folder, extract()))

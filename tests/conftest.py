@@ -137,14 +137,68 @@ def packed_folder(folder: Path, inside: str) -> dict[str, bytes]:
     }
 
 
+def write_hub(folder: Path, tables: Mapping[tuple[str, str], Mapping[str, list[object]]]) -> Path:
+    """Writes a data set repository as the Hub has it: a Parquet file for each (configuration, split), and a card."""
+    import pandas as pd
+    import yaml
+
+    files: dict[str, list[dict[str, str]]] = {}
+    for (configuration, split), columns in tables.items():
+        path = folder / configuration / f"{split}-00000-of-00001.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame(columns).to_parquet(path)
+        files.setdefault(configuration, []).append({"split": split, "path": f"{configuration}/{split}-*"})
+    card = {"configs": [{"config_name": name, "data_files": parts} for name, parts in files.items()]}
+    (folder / "README.md").write_text(f"---\n{yaml.safe_dump(card)}---\n")
+    return folder
+
+
+DEALT = (range(7), range(7, 8), range(8, 10))  # of ten queries: train, dev and test
+
+
+def paper_tables(folder: Path) -> dict[tuple[str, str], dict[str, list[object]]]:
+    """A BEIR folder as the authors of NUDGE host theirs, its queries dealt to three splits."""
+    rows = {
+        name: [json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()]
+        for name in ("corpus", "queries")
+    }
+    judged = [line.split("\t") for line in (folder / "qrels" / "test.tsv").read_text().splitlines()[1:]]
+    tables: dict[tuple[str, str], dict[str, list[object]]] = {
+        ("data_records", "train"): {
+            "record_id": [row["_id"] for row in rows["corpus"]],
+            "text": [row["text"] for row in rows["corpus"]],
+        }
+    }
+    for part, split in enumerate(("train", "dev", "test")):
+        mine = [row for number, row in enumerate(rows["queries"]) if number % 10 in DEALT[part]]
+        ids = {row["_id"] for row in mine}
+        own = [row for row in judged if row[0] in ids]
+        tables["qs", split] = {"q_id": [row["_id"] for row in mine], "input": [row["text"] for row in mine]}
+        tables["qs_rel", split] = {
+            "q_id": [row[0] for row in own],
+            "record_id": [row[1] for row in own],
+            "rel": [int(row[2]) for row in own],
+        }
+    return tables
+
+
 @pytest.fixture
-def local_copy(zip_server: ZipServer, toy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Has a data set of the catalogue that lies on a server fetched from a small copy on the loopback."""
+def local_copy(
+    zip_server: ZipServer, toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], None]:
+    """Has a data set of the catalogue that lies on a server taken from a small local copy in the server's form."""
     from bench.data import catalogue
     from bench.data.archive import Archive
+    from bench.data.hub import Hub
 
     def use(name: str) -> None:
         entry = catalogue.CATALOGUE[name]
+        if isinstance(entry.source, Hub):
+            import datasets
+
+            monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "hf"))
+            source = Hub(str(write_hub(toy_folder.parent / name, paper_tables(toy_folder))))
+            monkeypatch.setattr(catalogue, "CATALOGUE", {**catalogue.CATALOGUE, name: replace(entry, source=source)})
         if isinstance(entry.source, Archive):
             file = entry.source.url.rpartition("/")[2]
             md5 = zip_server.put(file, packed_folder(toy_folder, entry.source.inside))

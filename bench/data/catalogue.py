@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from bench.data import beir_sets, paper_sets
 from bench.data.archive import Archive
-from bench.data.beir_sets import SETS, URL
 from bench.data.dataset import Dataset
 from bench.data.folder import read_folder
+from bench.data.hub import Hub
 from bench.data.packages import Packages
 from bench.errors import BadInput
 from methods import nearest_name
@@ -60,10 +61,14 @@ CATALOGUE: Mapping[str, Entry] = {
         f"beir/{name}": Entry(
             about=found.about,
             licence=found.licence,
-            source=Archive(URL.format(name.partition("/")[0]), found.md5, inside=name),
+            source=Archive(beir_sets.URL.format(name.partition("/")[0]), found.md5, inside=name),
             documents=found.documents,
         )
-        for name, found in SETS.items()
+        for name, found in beir_sets.SETS.items()
+    },
+    **{
+        f"paper/{name}": Entry(about=found.about, licence=found.licence, source=Hub(paper_sets.REPOSITORY.format(name)))
+        for name, found in paper_sets.SETS.items()
     },
 }
 

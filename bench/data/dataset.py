@@ -13,14 +13,15 @@ from methods import Csr, Item
 
 @dataclass(frozen=True)
 class Extraction:
-    """Texts and judgements that a loader took out of an installed package, before they are cached as a BEIR folder.
+    """Texts and judgements that a loader took from their source, before they are cached as a BEIR folder.
 
     Attributes:
         documents: document id to text.
         queries: query id to text.
         qrels: query id to {document id: grade}, grades positive integers.
         groups: query id to the name of its group of near-copies; a query that is missing is its own group.
-        source: package name to version: what the texts were taken from.
+        source: package or repository to version: what the texts were taken from.
+        split_of: query id to "train", "dev" or "test", for all of them, when the source has an official split.
     """
 
     documents: Mapping[str, str]
@@ -28,6 +29,7 @@ class Extraction:
     qrels: Mapping[str, Mapping[str, int]]
     source: Mapping[str, str]
     groups: Mapping[str, str] = field(default_factory=dict)
+    split_of: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

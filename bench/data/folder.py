@@ -86,7 +86,7 @@ def read_folder(folder: Path, limit: int | None = None) -> Dataset:
 
 
 def write_folder(folder: Path, extraction: Extraction) -> None:
-    """Writes texts and judgements as a BEIR folder, with the package versions in `source.json`."""
+    """Writes texts and judgements as a BEIR folder, with what they were taken from in `source.json`."""
     _write_lines(folder / "corpus.jsonl", ({"_id": key, "text": text} for key, text in extraction.documents.items()))
     _write_lines(
         folder / "queries.jsonl",
@@ -96,8 +96,12 @@ def write_folder(folder: Path, extraction: Extraction) -> None:
         ),
     )
     (folder / "qrels").mkdir()
-    lines = [HEADER, *(f"{q}\t{d}\t{grade}" for q, row in extraction.qrels.items() for d, grade in row.items())]
-    (folder / "qrels" / "test.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    lines: dict[str, list[str]] = {}
+    for query, row in extraction.qrels.items():
+        judged = lines.setdefault(extraction.split_of.get(query, "test"), [HEADER])
+        judged += [f"{query}\t{document}\t{grade}" for document, grade in row.items()]
+    for split, judged in lines.items():
+        (folder / "qrels" / f"{split}.tsv").write_text("\n".join(judged) + "\n", encoding="utf-8")
     (folder / "source.json").write_text(json.dumps(dict(extraction.source), indent=1, sort_keys=True) + "\n")
 
 

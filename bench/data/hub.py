@@ -1,0 +1,76 @@
+"""Data sets on the Hugging Face Hub in the form of the NUDGE paper's own (arXiv 2409.02343): split by their authors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.data._cached import cached_folder
+from bench.data.dataset import Extraction
+from bench.data.folder import SPLITS, write_folder
+from bench.errors import BadInput
+
+if TYPE_CHECKING:
+    from datasets import Dataset as Table
+
+COLUMNS = {"data_records": ("record_id", "text"), "qs": ("q_id", "input"), "qs_rel": ("q_id", "record_id", "rel")}
+
+
+@dataclass(frozen=True)
+class Hub:
+    """Where a data set comes from: a repository with the configurations data_records, qs and qs_rel.
+
+    Attributes:
+        repository: on the Hub, or a folder of the same form.
+        revision: a branch, tag or commit.
+    """
+
+    repository: str
+    revision: str = "main"
+
+    def folder(self, name: str) -> Path:
+        """The cached BEIR folder, its split the authors'.
+
+        Raises:
+            BadInput: when the repository cannot be reached, or has another form.
+        """
+        key = f"{name}-{Path(self.repository).name}-{self.revision}".replace("/", "-")
+        return cached_folder(key, lambda folder: write_folder(folder, self._extraction(name)))
+
+    def _extraction(self, name: str) -> Extraction:
+        documents = self._table(name, "data_records", "train")
+        queries: dict[str, str] = {}
+        qrels: dict[str, dict[str, int]] = {}
+        split_of: dict[str, str] = {}
+        for split in SPLITS:
+            asked = self._table(name, "qs", split)
+            queries |= dict(zip(map(str, asked["q_id"]), asked["input"], strict=True))
+            split_of |= dict.fromkeys(map(str, asked["q_id"]), split)
+            judged = self._table(name, "qs_rel", split)
+            for query, document, grade in zip(judged["q_id"], judged["record_id"], judged["rel"], strict=True):
+                qrels.setdefault(str(query), {})[str(document)] = int(grade)
+        return Extraction(
+            documents=dict(zip(map(str, documents["record_id"]), documents["text"], strict=True)),
+            queries=queries,
+            qrels=qrels,
+            source={self.repository: self.revision},
+            split_of=split_of,
+        )
+
+    def _table(self, name: str, configuration: str, split: str) -> Mapping[str, Table]:
+        """The columns of one split of one configuration."""
+        from datasets import load_dataset
+        from datasets.exceptions import DatasetsError
+
+        where = f"{name}: {configuration}, {split}, of {self.repository}"
+        try:
+            table = load_dataset(self.repository, configuration, split=split, revision=self.revision)
+        except (OSError, ValueError, DatasetsError) as error:
+            reason = " ".join(str(error).split())
+            raise BadInput(f"{where} cannot be loaded ({reason}); with a network it is kept under HF_HOME") from None
+        missing = [column for column in COLUMNS[configuration] if column not in table.column_names]
+        if missing:
+            raise BadInput(f"{where} has no column {missing[0]!r}; it has {', '.join(table.column_names)}")
+        return {column: table[column] for column in COLUMNS[configuration]}

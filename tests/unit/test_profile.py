@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from problems import make_hard_problem
 from torch.nn.functional import normalize
 
-from methods import Metric, Problem, fit, parse
-from methods._contests import TIE, Turn
+from methods import Corpus, Csr, Judged, Metric, Problem, fit, parse
+from methods._contests import TIE, Contests, Curves, Turn, rank_events
 from methods._nudge import Sums, turn_to
 from methods._profile import HAIR, Plateau, Profile, dev_profile
 
@@ -111,3 +111,36 @@ def test_a_plateau_too_narrow_for_float32_is_passed_over() -> None:
 
 def test_first_best_is_the_one_with_the_smallest_angle() -> None:
     assert _profile([0, 1, 1.2, 2, 3], [0.1, 0.7, 0.2, 0.7], 0.1).first_best().left == 1.0
+
+
+@pytest.mark.parametrize("slope", [5e-9, -5e-9, 2e-8, -2e-8])
+def test_slopes_next_to_zero_keep_their_sign(slope: float) -> None:
+    """The authors' code divides by the slope plus 1e-8, which turns small negative ones around."""
+
+    def one(a: float, b: float, priority: int) -> Curves:
+        return Curves(*(torch.tensor([x], dtype=torch.float64) for x in (a, b, math.inf)), torch.tensor([priority]))
+
+    own, other = one(0.5, 0.5, 0), one(0.5 - slope, 0.5 + slope, 1)
+    rank, events = rank_events(Contests(1, torch.tensor([0]), own, other), math.pi / 2)
+    assert rank.tolist() == [1 if slope > 0 else 2]
+    assert events.angle.tolist() == pytest.approx([math.pi / 4], abs=1e-6)  # γ = 1
+    assert events.change.tolist() == [1 if slope > 0 else -1]
+
+
+@pytest.mark.parametrize("name", ["nudge-m", "nudge-n", "nudge-loo"])
+def test_no_array_has_a_row_a_query_and_a_column_a_document(name: str) -> None:
+    """The authors' code has one of dev queries × documents for each γ."""
+    n, dev = 100_000, 1_000
+    random = torch.Generator().manual_seed(0)
+    vectors = normalize(torch.randn(n, 8, generator=random), dim=1)
+
+    def judged(m: int) -> Judged:
+        answers = torch.randint(n, (m,), generator=random)
+        noise = 0.1 * torch.randn(m, 8, generator=random)
+        return Judged([], vectors[answers] + noise, relevant=Csr.from_rows(answers[:, None].tolist()))
+
+    problem = Problem(Corpus.from_vectors(vectors.numpy()), judged(dev), judged(dev))
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiler:
+        fit(parse(name), problem)
+    largest = max(event.cpu_memory_usage for event in profiler.events() if event.name == "[memory]")
+    assert 0 < largest < n * dev * 4 / 8, f"{largest / 2**20:.0f} MB"

@@ -82,6 +82,10 @@ class Chain(Method):
             problem.device,
         )
 
+    def update(self, problem: Problem, tuned: Tuned) -> Tuned:  # noqa: ARG002 — whatever they are
+        """Raises ProblemError: what each link chose is not known any more."""
+        raise ProblemError("a chain cannot be updated; fit it anew, or update its links one after the other")
+
     def query_map(self, d: int) -> nn.Module:
         """The maps of the links that have one, in order."""
         return nn.Sequential(

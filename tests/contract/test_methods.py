@@ -195,6 +195,16 @@ def test_chain_refuses_what_cannot_be_chained() -> None:
         fit(Chain((load_method("nudge-m")(), load_method("nudge-n")())), problem)
 
 
+def test_a_chain_is_not_updated_in_silence() -> None:
+    problem = make_split().problem
+    chain = Chain((FlipQueries(), load_method("nudge-n")()))
+    with pytest.raises(ValueError, match="a chain cannot be updated"):
+        chain.update(problem, fit(chain, problem))
+    last = Chain((FlipQueries(), replace(load_method("nudge-n")(), join_dev=True)))
+    plain_chain = fit(chain, problem).search(problem.dev, 9)
+    assert not torch.equal(fit(last, problem).search(problem.dev, 9).scores, plain_chain.scores)
+
+
 def test_needs_are_checked() -> None:
     problem = make_split().problem
     with pytest.raises(ValueError, match="needs the encoder"):

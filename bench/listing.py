@@ -9,7 +9,7 @@ from bench.data.catalogue import FOLDER
 from bench.data.catalogue import Entry as Dataset
 from bench.embed.encoders import CATALOGUE as ENCODERS
 from bench.embed.encoders import SENTENCE_TRANSFORMER
-from bench.embed.encoders import Entry as Encoder
+from bench.errors import BadInput
 from bench.spec import read_suite, suite_names
 from methods import load_method, method_names, written
 
@@ -22,17 +22,16 @@ def methods() -> Rows:
 
 
 def datasets() -> Rows:
-    """The data catalogue, and any folder."""
-    return [
-        *_catalogue(DATASETS),
-        _row(f"{FOLDER}PATH", "yours", "a BEIR folder: corpus.jsonl, queries.jsonl, qrels/*.tsv"),
-    ]
+    """The data catalogue, and any folder; what was opened before is cached."""
+    rows = [_dataset(name, entry) for name, entry in DATASETS.items()]
+    yours = _row(f"{FOLDER}PATH", "yours", "a BEIR folder: corpus.jsonl, queries.jsonl, qrels/*.tsv")
+    return [*rows, {**yours, "documents": "", "cached": ""}]
 
 
 def encoders() -> Rows:
     """The encoder catalogue, and any sentence-transformers model."""
     return [
-        *_catalogue(ENCODERS),
+        *(_row(name, entry.licence, entry.about) for name, entry in ENCODERS.items()),
         _row(f"{SENTENCE_TRANSFORMER}ID_OR_FOLDER", "its own", "any sentence-transformers model"),
     ]
 
@@ -50,8 +49,13 @@ LISTS: Mapping[str, Callable[[], Rows]] = {
 }
 
 
-def _catalogue(entries: Mapping[str, Dataset] | Mapping[str, Encoder]) -> Rows:
-    return [_row(name, entry.licence, entry.about) for name, entry in entries.items()]
+def _dataset(name: str, entry: Dataset) -> dict[str, str]:
+    try:
+        cached = "yes" if entry.cached(name).exists() else ""
+    except BadInput:  # a package that it comes out of is not installed
+        cached = ""
+    documents = "" if entry.documents is None else f"{entry.documents:,}"
+    return {**_row(name, entry.licence, entry.about), "documents": documents, "cached": cached}
 
 
 def _row(name: str, licence: str, about: str) -> dict[str, str]:

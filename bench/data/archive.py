@@ -17,7 +17,6 @@ from rich.console import Console
 from rich.progress import wrap_file
 
 from bench.cache import cache_folder
-from bench.data._cached import cached_folder
 from bench.errors import BadInput
 
 CHUNK = 2**20  # bytes read at a time
@@ -38,15 +37,16 @@ class Archive:
     md5: str
     inside: str
 
-    def folder(self, name: str) -> Path:
-        """The cached BEIR folder; the zip is fetched first when it is not there.
+    def key(self, name: str) -> str:
+        """Differs when the zip does."""
+        return f"{name.replace('/', '-')}-{self.md5[:16]}"
+
+    def write(self, name: str, folder: Path) -> None:
+        """Unpacks it; the zip is fetched first when it is not there.
 
         Raises:
             BadInput: when the zip cannot be fetched, is not the one that it should be, or holds no BEIR folder.
         """
-        return cached_folder(f"{name.replace('/', '-')}-{self.md5[:16]}", lambda folder: self._unpack(name, folder))
-
-    def _unpack(self, name: str, folder: Path) -> None:
         path = self._fetched(name)
         with zipfile.ZipFile(path) as packed:
             for member in packed.namelist():

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from bench.cache import cache_folder
 from bench.data import beir_sets, paper_sets
+from bench.data._whole import make_whole
 from bench.data.archive import Archive
 from bench.data.dataset import Dataset
 from bench.data.folder import read_folder
@@ -22,8 +25,12 @@ FOLDER = "folder:"
 class Source(Protocol):
     """Where a data set comes from."""
 
-    def folder(self, name: str) -> Path:
-        """Its cached BEIR folder, made first when there is none."""
+    def key(self, name: str) -> str:
+        """The name of its BEIR folder in the cache; another one when it would be another data set."""
+        ...
+
+    def write(self, name: str, folder: Path) -> None:
+        """Writes that folder."""
         ...
 
 
@@ -44,6 +51,15 @@ class Entry:
     source: Source
     documents: int | None = None
     encoder: str = "minilm"
+
+    def cached(self, name: str) -> Path:
+        """Where its BEIR folder is kept, once it has been opened."""
+        return cache_folder() / "data" / self.source.key(name)
+
+    def folder(self, name: str) -> Path:
+        """Its BEIR folder, made first when there is none yet."""
+        make_whole(self.cached(name), partial(self.source.write, name))
+        return self.cached(name)
 
 
 CATALOGUE: Mapping[str, Entry] = {
@@ -97,7 +113,7 @@ def open_dataset(name: str, limit: int | None = None) -> Dataset:
     if name.startswith(FOLDER):
         return replace(read_folder(Path(name.removeprefix(FOLDER)), limit), name=name)
     entry = CATALOGUE[name]
-    folder = entry.source.folder(name)
+    folder = entry.folder(name)
     dataset = read_folder(folder, limit)
     if entry.documents not in {None, len(dataset.documents)}:
         raise BadInput(f"{name}: {len(dataset.documents):,} documents instead of {entry.documents:,}; delete {folder}")

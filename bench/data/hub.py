@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data._cached import cached_folder
 from bench.data.dataset import Extraction
 from bench.data.folder import SPLITS, write_folder
 from bench.errors import BadInput
@@ -30,16 +29,16 @@ class Hub:
     repository: str
     revision: str = "main"
 
-    def folder(self, name: str) -> Path:
-        """The cached BEIR folder, its split the authors'.
+    def key(self, name: str) -> str:
+        """Differs when the revision does."""
+        return f"{name}-{Path(self.repository).name}-{self.revision}".replace("/", "-")
+
+    def write(self, name: str, folder: Path) -> None:
+        """Loads it and keeps the authors' split.
 
         Raises:
             BadInput: when the repository cannot be reached, or has another form.
         """
-        key = f"{name}-{Path(self.repository).name}-{self.revision}".replace("/", "-")
-        return cached_folder(key, lambda folder: write_folder(folder, self._extraction(name)))
-
-    def _extraction(self, name: str) -> Extraction:
         documents = self._table(name, "data_records", "train")
         queries: dict[str, str] = {}
         qrels: dict[str, dict[str, int]] = {}
@@ -51,13 +50,14 @@ class Hub:
             judged = self._table(name, "qs_rel", split)
             for query, document, grade in zip(judged["q_id"], judged["record_id"], judged["rel"], strict=True):
                 qrels.setdefault(str(query), {})[str(document)] = int(grade)
-        return Extraction(
+        extraction = Extraction(
             documents=dict(zip(map(str, documents["record_id"]), documents["text"], strict=True)),
             queries=queries,
             qrels=qrels,
             source={self.repository: self.revision},
             split_of=split_of,
         )
+        write_folder(folder, extraction)
 
     def _table(self, name: str, configuration: str, split: str) -> Mapping[str, Table]:
         """The columns of one split of one configuration."""

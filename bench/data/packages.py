@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from bench.data._cached import cached_folder
 from bench.data._installed import installed_versions
 from bench.data.dataset import Extraction
 from bench.data.folder import write_folder
@@ -29,13 +28,16 @@ class Packages:
     distributions: tuple[str, ...]
     revision: int
 
-    def folder(self, name: str) -> Path:
-        """The cached BEIR folder, made first when these versions have none yet.
+    def key(self, name: str) -> str:
+        """Differs when the versions do.
 
         Raises:
             BadInput: when a distribution is not installed.
         """
         made_from = json.dumps([self.revision, installed_versions(name, self.distributions)])
-        key = hashlib.sha256(made_from.encode()).hexdigest()[:16]
+        return f"{name}-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}"
+
+    def write(self, name: str, folder: Path) -> None:  # noqa: ARG002 — the module knows
+        """Extracts it."""
         extract: Callable[[], Extraction] = import_module(f"bench.data.{self.module}").extract
-        return cached_folder(f"{name}-{key}", lambda folder: write_folder(folder, extract()))
+        write_folder(folder, extract())

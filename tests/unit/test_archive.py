@@ -9,10 +9,11 @@ import pytest
 from beir import util
 from beir.datasets.data_loader import GenericDataLoader
 
+from bench import listing
 from bench.cache import cache_folder
 from bench.data import catalogue
 from bench.data.archive import Archive
-from bench.data.catalogue import open_dataset
+from bench.data.catalogue import CATALOGUE, open_dataset
 from bench.data.folder import read_folder
 from bench.errors import BadInput
 
@@ -34,20 +35,25 @@ def archive(zip_server, toy_folder) -> Archive:
     return Archive(f"{zip_server.url}/toy.zip", md5, inside="toy")
 
 
+def opened(archive: Archive) -> Path:
+    """The folder of a data set `beir/toy` that comes from there."""
+    return catalogue.Entry(about="", licence="", source=archive).folder("beir/toy")
+
+
 def downloads() -> Path:
     return cache_folder() / "downloads"
 
 
 def test_what_is_unpacked_is_what_was_packed(archive, toy_folder, zip_server) -> None:
-    folder = archive.folder("beir/toy")
+    folder = opened(archive)
     assert read_folder(folder).fingerprint == read_folder(toy_folder).fingerprint
     assert sorted(path.name for path in folder.iterdir()) == ["corpus.jsonl", "qrels", "queries.jsonl"]
-    assert archive.folder("beir/toy") == folder
+    assert opened(archive) == folder
     assert len(zip_server.asked) == 1
 
 
 def test_beir_reads_the_same_from_the_same_zip(archive, tmp_path) -> None:
-    ours = read_folder(archive.folder("beir/toy"))
+    ours = read_folder(opened(archive))
     util.unzip(str(downloads() / "toy.zip"), str(tmp_path / "theirs"))
     corpus, queries, qrels = GenericDataLoader(str(tmp_path / "theirs" / "toy")).load(split="test")
     assert {key: row["text"] for key, row in corpus.items()} == dict(
@@ -63,7 +69,7 @@ def test_an_interrupted_download_goes_on_where_it_stopped(archive, zip_server, r
     downloads().mkdir(parents=True)
     (downloads() / "toy.zip.part").write_bytes(content[:1000])
     zip_server.resumes = resumes
-    archive.folder("beir/toy")
+    opened(archive)
     assert zip_server.asked == [("/toy.zip", "bytes=1000-")]
     assert (downloads() / "toy.zip").read_bytes() == content
 
@@ -71,7 +77,7 @@ def test_an_interrupted_download_goes_on_where_it_stopped(archive, zip_server, r
 def test_a_whole_part_is_not_asked_for_again(archive, zip_server) -> None:
     downloads().mkdir(parents=True)
     (downloads() / "toy.zip.part").write_bytes((zip_server.folder / "toy.zip").read_bytes())
-    archive.folder("beir/toy")
+    opened(archive)
     assert zip_server.asked == []
 
 
@@ -79,7 +85,7 @@ def test_a_zip_that_was_put_there_by_hand_needs_no_network(archive, zip_server, 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     downloads().mkdir(parents=True)
     (downloads() / "toy.zip").write_bytes((zip_server.folder / "toy.zip").read_bytes())
-    assert archive.folder("beir/toy").is_dir()
+    assert opened(archive).is_dir()
     assert zip_server.asked == []
 
 
@@ -91,7 +97,7 @@ def nothing_is_left() -> bool:
 def test_another_zip_than_the_one_that_is_meant_is_refused(archive, zip_server) -> None:
     zip_server.put("toy.zip", {"toy/corpus.jsonl": b"{}"})
     with pytest.raises(BadInput, match=r"has MD5 \w+ instead of .*fetch http.*toy.zip elsewhere and put it at /"):
-        archive.folder("beir/toy")
+        opened(archive)
     assert not list(downloads().glob("*.zip*[!k]"))
     assert nothing_is_left()
 
@@ -99,15 +105,15 @@ def test_another_zip_than_the_one_that_is_meant_is_refused(archive, zip_server) 
 def test_without_network_it_says_what_to_fetch_and_where_to_put_it(archive, zip_server, monkeypatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(BadInput, match=r"^beir/toy: not in the cache, and HF_HUB_OFFLINE is set; fetch http.* put it"):
-        archive.folder("beir/toy")
+        opened(archive)
     assert zip_server.asked == []
     monkeypatch.delenv("HF_HUB_OFFLINE")
     gone = Archive("http://127.0.0.1:9/toy.zip", archive.md5, "toy")
     with pytest.raises(BadInput, match=r"^beir/toy: cannot fetch it \(.*refused.*\); try again, or fetch http://127"):
-        gone.folder("beir/toy")
+        opened(gone)
     missing = Archive(f"{zip_server.url}/missing.zip", archive.md5, "toy")
     with pytest.raises(BadInput, match=r"cannot fetch it \(HTTP Error 404"):
-        missing.folder("beir/toy")
+        opened(missing)
 
 
 BAD = {
@@ -122,7 +128,7 @@ def test_an_archive_that_is_not_what_it_should_be_is_refused(case: str, zip_serv
     members, said = BAD[case]
     md5 = zip_server.put("toy.zip", members)
     with pytest.raises(BadInput, match=said) as error:
-        Archive(f"{zip_server.url}/toy.zip", md5, "toy").folder("beir/toy")
+        opened(Archive(f"{zip_server.url}/toy.zip", md5, "toy"))
     assert "\n" not in str(error.value)
     assert nothing_is_left()
     assert not list(tmp_path.rglob("evil*"))
@@ -134,8 +140,21 @@ def test_half_a_zip_that_was_put_there_is_refused(part: float, archive, zip_serv
     downloads().mkdir(parents=True)
     (downloads() / "toy.zip").write_bytes(content[: int(part * len(content))])
     with pytest.raises(BadInput, match=r"toy.zip: has MD5 \w+ instead of \w+; delete the file"):
-        archive.folder("beir/toy")
+        opened(archive)
     assert nothing_is_left()
+
+
+def test_the_list_shows_what_is_cached(local_copy) -> None:
+    def row() -> dict[str, str]:
+        return next(row for row in listing.datasets() if row["name"] == "beir/scifact")
+
+    local_copy("beir/scifact")
+    catalogue.open_dataset("beir/scifact")
+    assert row()["documents"] == "5,183"
+    assert row()["cached"] == ""  # the copy is not the set that BEIR publishes
+    real = CATALOGUE["beir/scifact"].cached("beir/scifact")
+    real.mkdir(parents=True)
+    assert row()["cached"] == "yes"
 
 
 def test_another_number_of_documents_than_published_is_refused(local_copy, monkeypatch) -> None:

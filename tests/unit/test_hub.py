@@ -8,6 +8,7 @@ import datasets
 import pytest
 import torch
 
+from bench.data.catalogue import Entry
 from bench.data.folder import read_folder
 from bench.data.hub import Hub
 from bench.data.split import default_recipe, split_queries
@@ -21,9 +22,14 @@ def own_caches(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "hf"))
 
 
+def opened(hub: Hub) -> Path:
+    """The folder of a data set `paper/toy` that comes from there."""
+    return Entry(about="", licence="", source=hub).folder("paper/toy")
+
+
 def test_texts_judgements_and_split_are_the_authors(tmp_path, toy_folder) -> None:
     tables = paper_tables(toy_folder)
-    dataset = read_folder(Hub(str(write_hub(tmp_path / "toy_ft", tables))).folder("paper/toy"))
+    dataset = read_folder(opened(Hub(str(write_hub(tmp_path / "toy_ft", tables)))))
     assert dict(zip(dataset.document_ids, dataset.documents, strict=True)) == dict(
         zip(*tables["data_records", "train"].values(), strict=True)
     )
@@ -50,7 +56,7 @@ def test_numbers_as_ids_and_grades_are_kept(tmp_path, toy_folder) -> None:
         for key, columns in tables.items()
     }
     numbered["qs_rel", "test"]["rel"] = [2] * len(numbered["qs_rel", "test"]["rel"])
-    dataset = read_folder(Hub(str(write_hub(tmp_path / "toy_ft", numbered))).folder("paper/toy"))
+    dataset = read_folder(opened(Hub(str(write_hub(tmp_path / "toy_ft", numbered)))))
     assert dataset.document_ids[:3] == ["0", "1", "2"]
     test = split_queries(dataset, "official", seed=0).test
     assert set(dataset.qrels.take(torch.from_numpy(test)).values.tolist()) == {2.0}
@@ -67,7 +73,7 @@ def test_a_repository_that_cannot_be_reached(tmp_path, monkeypatch) -> None:
     with pytest.raises(
         BadInput, match=r"^paper/toy: data_records, train, of nobody/toy_ft cannot be loaded \("
     ) as error:
-        Hub("nobody/toy_ft").folder("paper/toy")
+        opened(Hub("nobody/toy_ft"))
     assert "HF_HOME" in str(error.value)
     assert "\n" not in str(error.value)
     assert nothing_is_left(tmp_path)
@@ -77,7 +83,7 @@ def test_a_missing_configuration(tmp_path, toy_folder) -> None:
     tables = {key: columns for key, columns in paper_tables(toy_folder).items() if key[0] != "qs"}
     hub = Hub(str(write_hub(tmp_path / "toy_ft", tables)))
     with pytest.raises(BadInput, match=r"paper/toy: qs, train, of .*toy_ft cannot be loaded .*qs"):
-        hub.folder("paper/toy")
+        opened(hub)
     assert nothing_is_left(tmp_path)
 
 
@@ -87,5 +93,5 @@ def test_a_missing_column(tmp_path, toy_folder) -> None:
         tables["qs", split]["query"] = tables["qs", split].pop("input")
     hub = Hub(str(write_hub(tmp_path / "toy_ft", tables)))
     with pytest.raises(BadInput, match=r"paper/toy: qs, train, of .*toy_ft has no column 'input'; it has q_id, query"):
-        hub.folder("paper/toy")
+        opened(hub)
     assert nothing_is_left(tmp_path)

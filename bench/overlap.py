@@ -59,7 +59,7 @@ def overlap(
     seen_fraction = test.row_sums(has_train[test.columns]) / test.lengths.clamp(min=1)
     nearest = torch.full((len(test),), torch.nan, dtype=torch.float64)
     if train_vectors is not None and test_vectors is not None:
-        of_document = _transposed(train, n)
+        of_document = Csr.from_pairs(train.columns, train.rows, n)
         train_unit, test_unit = (
             torch.nn.functional.normalize(v.double(), dim=1) for v in (train_vectors, test_vectors)
         )
@@ -80,10 +80,3 @@ def clusters(relevant: Csr, n: int) -> Tensor:
     rank[by_count] = torch.arange(n)
     best = torch.full((len(relevant),), n).scatter_reduce(0, relevant.rows, rank[relevant.columns], "amin")
     return by_count[best]
-
-
-def _transposed(csr: Csr, n: int) -> Csr:
-    order = csr.columns.argsort(stable=True)
-    lengths = torch.bincount(csr.columns, minlength=n)
-    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
-    return Csr(offsets, csr.rows[order], csr.values[order])

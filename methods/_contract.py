@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypeAlias, TypeVa
 import torch
 from torch import Tensor
 
-from methods._corpus import Corpus, Item
+from methods._corpus import Corpus, Item, position
 from methods._errors import ProblemError
 
 if TYPE_CHECKING:
@@ -109,12 +109,6 @@ class Csr:
         within = torch.arange(int(offsets[-1])) - torch.repeat_interleave(offsets[:-1], lengths)
         pairs = torch.repeat_interleave(self.offsets[rows], lengths) + within
         return Csr(offsets, self.columns[pairs], self.values[pairs])
-
-
-def position(ascending: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Whether each value is among the ascending ones, and a valid index that is its own if so."""
-    place = torch.searchsorted(ascending, values).clamp(max=len(ascending) - 1)
-    return ascending[place] == values, place
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,14 @@ class Moved:
         """The documents that are marked, (m,) bool."""
         return Moved(self.rows[which], self.vectors[which])
 
+    def overlaid(self, newer: Moved) -> Moved:
+        """These and the newer ones; a document that is among both is where the newer say."""
+        stay = ~torch.isin(self.rows, newer.rows)
+        rows = torch.cat([self.rows[stay], newer.rows])
+        vectors = torch.cat([_widened(self.vectors[stay], newer.vectors.shape[1]), newer.vectors])
+        order = rows.argsort()
+        return Moved(rows[order], vectors[order])
+
 
 @dataclass(frozen=True)
 class Corpus:
@@ -104,20 +112,13 @@ class Corpus:
             within = ids[here] - self._starts[number]
             vectors[here, : self.shards[number].shape[1]] = torch.from_numpy(self.shards[number][within.numpy()])
         if self.moved is not None and len(self.moved.rows):
-            at = torch.searchsorted(self.moved.rows, ids).clamp(max=len(self.moved.rows) - 1)
-            hit = self.moved.rows[at] == ids
+            hit, at = position(self.moved.rows, ids)
             vectors[hit] = self.moved.vectors[at[hit]]
         return vectors
 
     def with_moved(self, moved: Moved) -> Corpus:
         """The same documents with these in new places, on top of those that had moved before."""
-        if self.moved is not None:
-            stay = ~torch.isin(self.moved.rows, moved.rows)
-            rows = torch.cat([self.moved.rows[stay], moved.rows])
-            vectors = torch.cat([_widened(self.moved.vectors[stay], moved.vectors.shape[1]), moved.vectors])
-            order = rows.argsort()
-            moved = Moved(rows[order], vectors[order])
-        return replace(self, moved=moved)
+        return replace(self, moved=moved if self.moved is None else self.moved.overlaid(moved))
 
     def _with_moved(self, start: int, block: Tensor) -> Tensor:
         if self.moved is None:
@@ -134,3 +135,9 @@ class Corpus:
 def _widened(vectors: Tensor, d: int) -> Tensor:
     """The vectors with zeros in the coordinates that they lack."""
     return torch.nn.functional.pad(vectors, (0, d - vectors.shape[1])) if vectors.shape[1] < d else vectors
+
+
+def position(ascending: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Whether each value is among the ascending ones, and a valid index that is its own if so."""
+    place = torch.searchsorted(ascending, values).clamp(max=len(ascending) - 1)
+    return ascending[place] == values, place

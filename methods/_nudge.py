@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from methods._contract import Method, Problem, Similarity, check_train, position
-from methods._corpus import Corpus, Moved
+from methods._contract import Method, Problem, Similarity, check_train
+from methods._corpus import Moved, position
 from methods._errors import ProblemError
 from methods._profile import Plateau, Profile
 from methods._tuned import Tuned, VectorTuned
@@ -59,6 +60,7 @@ class Sums:
         """Some of the documents, marked or by their places."""
         return Sums(self.rows[which], self.direction[which], self.length[which], self.queries[which])
 
+    @cached_property
     def fingerprints(self) -> Tensor:
         """(t,) int64: a hash of each document's sum and number of queries."""
         random = torch.Generator().manual_seed(0)
@@ -68,6 +70,12 @@ class Sums:
         for some in torch.arange(len(hashes)).split(CHUNK):
             hashes[some] += (self.direction[some].view(torch.int64) * factors[2:]).sum(1)
         return hashes
+
+
+def check_unit_length(name: str, problem: Problem) -> None:
+    """Raises ProblemError when a method before this one in the chain has changed the length of documents."""
+    if problem.similarity != "cosine":
+        raise ProblemError(f"{name} needs document vectors of unit length; chain it before what changes their length")
 
 
 def counted(queries: Tensor, unit_queries: bool) -> Tensor:
@@ -159,13 +167,12 @@ class Nudge(Method):
         self.check(problem)
         sums = Sums.of(problem, unit_queries=self.unit_queries)
         known, place = position(tuned.kept["rows"], sums.rows)
-        same = known & (tuned.kept["sums"][place] == sums.fingerprints())
+        same = known & (tuned.kept["sums"][place] == sums.fingerprints)
         changed = sums.keep(~same)
         moved = self._moved(changed, problem.corpus.rows(changed.rows), tuned.chosen)
         problem.meter.count("touched_documents", len(changed.rows))
         stay = torch.isin(tuned.moved.rows, sums.rows[same])
-        before = Corpus((), problem.corpus.shards, problem.corpus.priority, tuned.moved.keep(stay))
-        return self._settled(problem, sums, before.with_moved(moved).moved, tuned.chosen)
+        return self._settled(problem, sums, tuned.moved.keep(stay).overlaid(moved), tuned.chosen)
 
     def _moved(self, sums: Sums, vectors: Tensor, chosen: Mapping[str, Any]) -> Moved:
         """Those that are not where they were."""
@@ -176,14 +183,14 @@ class Nudge(Method):
         left |= places[:, vectors.shape[1] :].any(1)
         return Moved(sums.rows[left], places[left])
 
-    def _settled(self, problem: Problem, sums: Sums, moved: Moved | None, chosen: Mapping[str, Any]) -> VectorTuned:
+    def _settled(self, problem: Problem, sums: Sums, moved: Moved, chosen: Mapping[str, Any]) -> VectorTuned:
         return VectorTuned(
             problem.corpus,
             moved,
             similarity=replace(self, **chosen).similarity,
             device=problem.device,
             chosen=chosen,
-            kept={"rows": sums.rows, "sums": sums.fingerprints()},
+            kept={"rows": sums.rows, "sums": sums.fingerprints},
         )
 
 

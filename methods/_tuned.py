@@ -152,11 +152,7 @@ class VectorTuned(Tuned):
         Raises:
             ProblemError: when the corpus has another shape, or an encoder was saved and nothing can open it.
         """
-        about = json.loads((folder / "tuned.json").read_text())
-        if (about["n"], about["d"]) != (corpus.n, corpus.d):
-            raise ProblemError(
-                f"{folder}: fitted on {about['n']} × {about['d']} document vectors, not on {corpus.n} × {corpus.d}"
-            )
+        about = read_about(folder, corpus)
         tensors = load_file(folder / "tuned.safetensors")
 
         def part(prefix: str) -> dict[str, Tensor]:
@@ -180,3 +176,17 @@ class VectorTuned(Tuned):
             chosen=about["chosen"],
             kept=part("kept."),
         )
+
+
+def read_about(folder: Path, corpus: Corpus) -> dict[str, Any]:
+    """Reads `tuned.json`.
+
+    Raises:
+        ProblemError: when the corpus has another shape than the one that it was written for.
+    """
+    about: dict[str, Any] = json.loads((folder / "tuned.json").read_text())
+    if (about["n"], about["d"]) != (corpus.n, corpus.d):
+        raise ProblemError(
+            f"{folder}: fitted on {about['n']} × {about['d']} document vectors, not on {corpus.n} × {corpus.d}"
+        )
+    return about

@@ -120,9 +120,7 @@ class Adaptor(Method):
 def _judged(relevant: Csr, query_rows: Tensor, document_rows: Tensor) -> Tensor:
     """(b, b) bool: whether the query of one pair has the document of another among its relevant ones."""
     documents, place = document_rows.unique(return_inverse=True)
-    some = relevant.take(query_rows)
-    at = torch.searchsorted(documents, some.columns).clamp(max=len(documents) - 1)
-    known = documents[at] == some.columns
+    some = relevant.take(query_rows).among(documents)
     table = torch.zeros(len(query_rows), len(documents), dtype=torch.bool)
-    table[some.rows[known], at[known]] = True
+    table[some.rows, some.columns] = True
     return table[:, place]

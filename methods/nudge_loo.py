@@ -15,7 +15,7 @@ from methods._corpus import Moved
 from methods._errors import ProblemError
 from methods._leave_one_out import SINK, Ladder, leave_one_out, turned
 from methods._metrics import Metric
-from methods._nudge import Nudge, Sums, turn_to
+from methods._nudge import Nudge, Sums, check_unit_length, turn_to
 from methods._tuned import VectorTuned
 
 GAMMAS = (0.0, *(2.0 ** (half / 2) for half in range(-10, 9)))
@@ -55,10 +55,7 @@ class NudgeLoo(Nudge):
         ):
             if value is not None and not 0 <= value <= (most or value):
                 raise ProblemError(f"nudge-loo: {name} is {value}; pass one from 0 {f'to {most:g}' if most else 'on'}")
-        if problem.similarity != "cosine":
-            raise ProblemError(
-                "nudge-loo needs document vectors of unit length; chain it before what changes their length"
-            )
+        check_unit_length("nudge-loo", problem)
 
     def choose(self, problem: Problem, sums: Sums, vectors: Tensor) -> Mapping[str, Any]:
         """What is still None of γ, a and b, by the train queries."""
@@ -96,7 +93,7 @@ class NudgeLoo(Nudge):
         """The coordinate that the offset is multiplied by, if there is one."""
         return Lengthened()
 
-    def _settled(self, problem: Problem, sums: Sums, moved: Moved | None, chosen: Mapping[str, Any]) -> VectorTuned:
+    def _settled(self, problem: Problem, sums: Sums, moved: Moved, chosen: Mapping[str, Any]) -> VectorTuned:
         lengthened = Lengthened()
         lengthened.on.fill_(bool(replace(self, **chosen).offset))
         return replace(super()._settled(problem, sums, moved, chosen), query_map=lengthened)

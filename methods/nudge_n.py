@@ -14,7 +14,7 @@ from methods._contests import Turn
 from methods._contract import Problem, Similarity, check_dev
 from methods._errors import ProblemError
 from methods._metrics import Metric
-from methods._nudge import Nudge, Sums, report, turn_to
+from methods._nudge import Nudge, Sums, check_unit_length, report, turn_to
 from methods._profile import Plateau, Profile, dev_profile
 
 GRID = torch.arange(25, dtype=torch.float64) * 0.02  # the values of γ that the authors try
@@ -47,10 +47,7 @@ class NudgeN(Nudge):
             raise ProblemError(
                 f"nudge-n: gamma is {self.gamma}, a squared distance on the sphere; pass one from 0 to 4"
             )
-        if problem.similarity != "cosine":
-            raise ProblemError(
-                "nudge-n needs document vectors of unit length; chain it before what changes their length"
-            )
+        check_unit_length("nudge-n", problem)
 
     def choose(self, problem: Problem, sums: Sums, vectors: Tensor) -> Mapping[str, Any]:
         """γ, by the dev queries."""

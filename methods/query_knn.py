@@ -13,9 +13,8 @@ from torch.nn.functional import normalize
 
 from methods._contract import CPU, Csr, Method, OpenEncoder, Problem, Queries, check_queries, check_train
 from methods._corpus import Corpus
-from methods._errors import ProblemError
 from methods._search import Ranking, best_first, top_k
-from methods._tuned import Tuned
+from methods._tuned import Tuned, read_about
 
 QUERIES = 64  # at a time
 BEHIND = 3.0  # what puts any cosine below every other
@@ -107,10 +106,6 @@ class QueryKnnTuned(Tuned):
         Raises:
             ProblemError: when the corpus has another shape.
         """
-        about = json.loads((folder / "tuned.json").read_text())
-        if (about["n"], about["d"]) != (corpus.n, corpus.d):
-            raise ProblemError(
-                f"{folder}: fitted on {about['n']} × {about['d']} document vectors, not on {corpus.n} × {corpus.d}"
-            )
+        read_about(folder, corpus)
         tensors = load_file(folder / "tuned.safetensors")
         return cls(corpus, tensors["vectors"], Csr(*(tensors[name] for name in TENSORS[1:])))

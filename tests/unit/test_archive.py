@@ -16,6 +16,7 @@ from bench.data.archive import Archive
 from bench.data.catalogue import CATALOGUE, open_dataset
 from bench.data.folder import read_folder
 from bench.errors import BadInput
+from tests.conftest import packed_folder
 
 
 @pytest.fixture(autouse=True)
@@ -26,12 +27,7 @@ def own_cache(tmp_path, monkeypatch) -> None:
 
 @pytest.fixture
 def archive(zip_server, toy_folder) -> Archive:
-    members = {
-        f"toy/{path.relative_to(toy_folder).as_posix()}": path.read_bytes()
-        for path in toy_folder.rglob("*")
-        if path.is_file()
-    }
-    md5 = zip_server.put("toy.zip", {"README.txt": b"beside it", **members})
+    md5 = zip_server.put("toy.zip", {"README.txt": b"beside it", **packed_folder(toy_folder, "toy")})
     return Archive(f"{zip_server.url}/toy.zip", md5, inside="toy")
 
 

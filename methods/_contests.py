@@ -154,8 +154,12 @@ def rank_events(contests: Contests, limit: float) -> tuple[Tensor, Events]:
 
 def _ahead(own: Curves, other: Curves, angle: Tensor) -> Tensor:
     """(e,) bool: whether each competitor is ranked before its answer."""
-    lead = other.score(angle) - own.score(angle)
-    return torch.where(lead.abs() <= TIE, other.priority < own.priority, lead > 0)
+    return precedes(other.score(angle) - own.score(angle), other.priority, own.priority)
+
+
+def precedes(lead: Tensor, priority: Tensor, of_other: Tensor) -> Tensor:
+    """(e,) bool: whether a document whose score is higher by `lead` is ranked before the other one of a pair."""
+    return torch.where(lead.abs() <= TIE, priority < of_other, lead > 0)
 
 
 def _breakpoints(own: Curves, other: Curves, limit: float) -> tuple[Tensor, ...]:

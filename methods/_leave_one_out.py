@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from methods._contenders import Screen
-from methods._contests import TIE, Events
+from methods._contests import Events, precedes
 from methods._contract import Csr, Judged, Problem
 from methods._corpus import Corpus, position
 from methods._metrics import Metric
@@ -114,7 +114,7 @@ class LeaveOneOut:
         """
         scores, priority = self.pairs.scores(gamma, power), self.pairs.priority
         lead = scores[self.other] - scores[self.answer]
-        ahead = torch.where(lead.abs() <= TIE, priority[self.other] < priority[self.answer], lead > 0)
+        ahead = precedes(lead, priority[self.other], priority[self.answer])
         rank = 1 + torch.bincount(self.answer[ahead], minlength=len(self.weights))
         sinks = self.pairs.queries > 0
         passes = sinks[self.answer] & ~sinks[self.other] & ~ahead
@@ -138,9 +138,7 @@ def leave_one_out(
         unit_queries: how queries were added up.
     """
     train, corpus = problem.train.answered(), problem.corpus
-    skip = torch.zeros(corpus.n, dtype=torch.bool)
-    skip[sums.rows] = True
-    staying = top_k(train.vectors, corpus, metric.k, exclude=train.exclude, skip=skip, device=problem.device)
+    staying = top_k(train.vectors, corpus, metric.k, exclude=train.exclude, skip=sums.rows, device=problem.device)
     towards, stop = turn_to(vectors, sums.direction)
     looks = [torch.stack([turned(stop, sums.queries, *rung) for rung in way]) for way in ladder.looks()]
     screen = Screen(

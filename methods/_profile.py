@@ -90,9 +90,7 @@ def dev_profile(turn: Turn, problem: Problem, metric: Metric, limit: float) -> P
         limit: radians.
     """
     dev, corpus = problem.dev.answered(), problem.corpus
-    turns = torch.zeros(corpus.n, dtype=torch.bool)
-    turns[turn.rows] = True
-    staying = top_k(dev.vectors, corpus, metric.k, exclude=dev.exclude, skip=turns, device=problem.device)
+    staying = top_k(dev.vectors, corpus, metric.k, exclude=dev.exclude, skip=turn.rows, device=problem.device)
     barred = Csr.from_rows([[]] * len(dev)) if dev.exclude is None else dev.exclude.among(turn.rows)
     found = _screen(turn, limit, problem.device).contenders(dev.vectors, staying.scores, barred, metric.k)
     contenders = Csr.from_pairs(*found, len(dev))

@@ -59,7 +59,7 @@ def top_k(
         corpus: n documents.
         k: how many to return.
         exclude: m rows of documents that the query must not retrieve.
-        skip: (n,) bool, documents that no query may retrieve.
+        skip: (s,) int64, documents that no query may retrieve.
         device: where the products run.
     """
     ranking = Ranking(torch.full((len(queries), k), -1), torch.full((len(queries), k), -torch.inf, dtype=torch.float32))
@@ -163,12 +163,13 @@ def _candidates(queries: Tensor, corpus: Corpus, width: int, skip: Tensor | None
         torch.empty(len(queries), 0, dtype=torch.int64, device=device), torch.empty(len(queries), 0, device=device)
     )
     times = ON_GPU if device.type == "cuda" else 1
+    kept = None if skip is None else torch.ones(corpus.n, dtype=torch.bool).index_fill_(0, skip, False)
     for start, block in corpus.blocks(device, BLOCK * times):
         rows = torch.arange(start, start + len(block), device=device)
         documents = block
-        if skip is not None:
-            kept = ~skip[start : start + len(block)].to(device)
-            rows, documents = rows[kept], block[kept]
+        if kept is not None:
+            here = kept[start : start + len(block)].to(device)
+            rows, documents = rows[here], block[here]
         best = _merged(best, queries, rows, documents.to(queries.dtype), width, QUERY_BLOCK * times)
     absent = width - best.rows.shape[1]
     return Ranking(

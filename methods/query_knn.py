@@ -72,10 +72,8 @@ class QueryKnnTuned(Tuned):
         """
         check_queries("queries", queries, self.corpus)
         asked_for, place = self.relevant.columns.unique(return_inverse=True)
-        skip = torch.zeros(self.corpus.n, dtype=torch.bool)
-        skip[asked_for] = True
         unit, train = (normalize(vectors.double(), dim=1) for vectors in (queries.vectors, self.vectors))
-        rest = top_k(unit.float(), self.corpus, k, exclude=queries.exclude, skip=skip, device=self.device)
+        rest = top_k(unit.float(), self.corpus, k, exclude=queries.exclude, skip=asked_for, device=self.device)
         found = []
         for some in torch.arange(len(queries)).split(QUERIES):
             cosine = (unit[some] @ train.T)[:, self.relevant.rows]

@@ -37,9 +37,9 @@ class Archive:
     md5: str
     inside: str
 
-    def key(self, name: str) -> str:
+    def key(self, name: str) -> str:  # noqa: ARG002 — whatever it is called
         """Differs when the zip does."""
-        return f"{name.replace('/', '-')}-{self.md5[:16]}"
+        return self.md5[:16]
 
     def write(self, name: str, folder: Path) -> None:
         """Unpacks it; the zip is fetched first when it is not there.

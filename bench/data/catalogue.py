@@ -26,7 +26,7 @@ class Source(Protocol):
     """Where a data set comes from."""
 
     def key(self, name: str) -> str:
-        """The name of its BEIR folder in the cache; another one when it would be another data set."""
+        """What tells its versions apart: another one when it would be another data set."""
         ...
 
     def write(self, name: str, folder: Path) -> None:
@@ -54,7 +54,7 @@ class Entry:
 
     def cached(self, name: str) -> Path:
         """Where its BEIR folder is kept, once it has been opened."""
-        return cache_folder() / "data" / self.source.key(name)
+        return cache_folder() / "data" / f"{name}-{self.source.key(name)}".replace("/", "-")
 
     def folder(self, name: str) -> Path:
         """Its BEIR folder, made first when there is none yet."""

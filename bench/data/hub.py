@@ -29,9 +29,9 @@ class Hub:
     repository: str
     revision: str = "main"
 
-    def key(self, name: str) -> str:
-        """Differs when the revision does."""
-        return f"{name}-{Path(self.repository).name}-{self.revision}".replace("/", "-")
+    def key(self, name: str) -> str:  # noqa: ARG002 — whatever it is called
+        """Differs when the repository or the revision does."""
+        return f"{Path(self.repository).name}-{self.revision}"
 
     def write(self, name: str, folder: Path) -> None:
         """Loads it and keeps the authors' split.

@@ -35,7 +35,7 @@ class Packages:
             BadInput: when a distribution is not installed.
         """
         made_from = json.dumps([self.revision, installed_versions(name, self.distributions)])
-        return f"{name}-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}"
+        return hashlib.sha256(made_from.encode()).hexdigest()[:16]
 
     def write(self, name: str, folder: Path) -> None:  # noqa: ARG002 — the module knows
         """Extracts it."""

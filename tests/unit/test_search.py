@@ -131,9 +131,7 @@ def test_excluded_and_skipped_documents_are_never_returned() -> None:
     corpus = Corpus.from_vectors(vectors)
     first = top_k(queries, corpus, 3).rows
     exclude = Csr.from_rows(row[:2] for row in first.tolist())
-    skip = torch.zeros(90, dtype=torch.bool)
-    skip[first[:, 2]] = True
-    ranking = top_k(queries, corpus, 90, exclude=exclude, skip=skip)
+    ranking = top_k(queries, corpus, 90, exclude=exclude, skip=first[:, 2])
     for query in range(6):
         gone = {*first[query, :2].tolist(), *first[:, 2].tolist()}
         assert sorted(ranking.rows[query][ranking.rows[query] >= 0].tolist()) == sorted(set(range(90)) - gone)

@@ -40,7 +40,7 @@ def toolchain(session: nox.Session) -> None:
         session.env["UV_FIND_LINKS"] = os.environ["PIP_FIND_LINKS"]
     project = nox.project.load_toml("pyproject.toml")
     groups = nox.project.dependency_groups(project, "lint", "test")
-    session.install("-c", "constraints.txt", "-e", ".[embedded]", *groups)
+    session.install("-c", "constraints.txt", "-e", ".[embedded,openai]", *groups)
     stamp.write_text(wanted)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from methods._contract import Csr, Encoder, Judged, Meter, Method, Problem, Queries, Role
-from methods._corpus import Corpus, Item, Moved
+from methods._corpus import Corpus, Item, Moved, Picture
 from methods._errors import ProblemError
 from methods._fit import Chain, fit
 from methods._metrics import Metric
@@ -38,6 +38,7 @@ __all__ = [
     "Method",
     "Metric",
     "Moved",
+    "Picture",
     "Problem",
     "ProblemError",
     "Queries",

@@ -116,7 +116,7 @@ class Queries:
     """Queries to be answered.
 
     Attributes:
-        items: the n texts; empty when only vectors are known.
+        items: the n texts or pictures; empty when only vectors are known.
         vectors: (n, d) float32 on the CPU, as the encoder gave them.
         exclude: n rows over the documents: what a query must not retrieve (itself, say), or None.
     """

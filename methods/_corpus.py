@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -14,9 +15,27 @@ from torch import Tensor
 
 from methods._errors import ProblemError
 
-Item: TypeAlias = str
 Vectors = NDArray[np.float32]
 UNIT = 1e-3  # how far a document's length may be from 1; half precision leaves that much
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image that lies in a file, which is read by whoever encodes it.
+
+    Attributes:
+        path: of the file; two pictures with the same content are equal wherever they lie.
+        sha256: of the file's bytes, in hex.
+    """
+
+    path: Path = field(compare=False)
+    sha256: str
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+Item: TypeAlias = str | Picture
 
 
 @dataclass(frozen=True)
@@ -49,7 +68,7 @@ class Corpus:
     """The documents of a search.
 
     Attributes:
-        items: the n texts; empty when only vectors are known.
+        items: the n texts or pictures; empty when only vectors are known.
         shards: the vectors in order, each (n_i, d) float32, memory-mapped or not. They have unit length, unless
             the problem that they belong to says "dot".
         priority: (n,) int64, a permutation: of documents with one score, the smaller goes first. It comes from a

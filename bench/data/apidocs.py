@@ -44,7 +44,7 @@ def extract() -> Extraction:
     ids = _query_ids(relevant.values())
     groups = near_copies(list(relevant), GROUP_COSINE).tolist()
     return Extraction(
-        documents={name: text for name, text in documents.items() if name in judged},
+        documents=[(name, text) for name, text in documents.items() if name in judged],
         queries=dict(zip(ids, relevant, strict=True)),
         qrels={key: dict.fromkeys(names, 1) for key, names in zip(ids, relevant.values(), strict=True)},
         source=source,

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from methods import Csr, Item
 
+Content: TypeAlias = str | bytes
+
 
 @dataclass(frozen=True)
 class Extraction:
-    """Texts and judgements that a loader took from their source, before they are cached as a BEIR folder.
+    """Texts or pictures, and judgements, that a loader took from their source, before they are cached as a BEIR folder.
 
     Attributes:
-        documents: document id to text.
-        queries: query id to text.
+        documents: (id, text or the bytes of an image file) of each document; may be more than fit into memory.
+        queries: query id to text or image file.
         qrels: query id to {document id: grade}, grades positive integers.
         groups: query id to the name of its group of near-copies; a query that is missing is its own group.
         source: package or repository to version: what the texts were taken from.
         split_of: query id to "train", "dev" or "test", for all of them, when the source has an official split.
     """
 
-    documents: Mapping[str, str]
-    queries: Mapping[str, str]
+    documents: Iterable[tuple[str, Content]]
+    queries: Mapping[str, Content]
     qrels: Mapping[str, Mapping[str, int]]
     source: Mapping[str, str]
     groups: Mapping[str, str] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.dataset import Dataset, Extraction
+from bench.data.dataset import Content, Dataset, Extraction
 from bench.errors import BadInput
 from methods import Csr
 
@@ -86,13 +86,15 @@ def read_folder(folder: Path, limit: int | None = None) -> Dataset:
 
 
 def write_folder(folder: Path, extraction: Extraction) -> None:
-    """Writes texts and judgements as a BEIR folder, with what they were taken from in `source.json`."""
-    _write_lines(folder / "corpus.jsonl", ({"_id": key, "text": text} for key, text in extraction.documents.items()))
+    """Writes items and judgements as a BEIR folder, with what they were taken from in `source.json`."""
+    _write_lines(
+        folder / "corpus.jsonl", ({"_id": key, **_written(folder, content)} for key, content in extraction.documents)
+    )
     _write_lines(
         folder / "queries.jsonl",
         (
-            {"_id": key, "text": text, "metadata": {"group": extraction.groups.get(key, key)}}
-            for key, text in extraction.queries.items()
+            {"_id": key, **_written(folder, content), "metadata": {"group": extraction.groups.get(key, key)}}
+            for key, content in extraction.queries.items()
         ),
     )
     (folder / "qrels").mkdir()
@@ -103,6 +105,17 @@ def write_folder(folder: Path, extraction: Extraction) -> None:
     for split, judged in lines.items():
         (folder / "qrels" / f"{split}.tsv").write_text("\n".join(judged) + "\n", encoding="utf-8")
     (folder / "source.json").write_text(json.dumps(dict(extraction.source), indent=1, sort_keys=True) + "\n")
+
+
+def _written(folder: Path, content: Content) -> dict[str, str]:
+    """The column for a text; a picture gets a file of its own, named by its hash, and the column says where it is."""
+    if isinstance(content, str):
+        return {"text": content}
+    suffix = "png" if content.startswith(b"\x89PNG") else "jpg"
+    path = folder / "images" / f"{hashlib.sha256(content).hexdigest()[:32]}.{suffix}"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    return {"image": str(path.relative_to(folder))}
 
 
 def _lines(path: Path, digest: hashlib._Hash) -> Iterator[tuple[int, str]]:

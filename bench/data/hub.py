@@ -51,7 +51,7 @@ class Hub:
             for query, document, grade in zip(judged["q_id"], judged["record_id"], judged["rel"], strict=True):
                 qrels.setdefault(str(query), {})[str(document)] = int(grade)
         extraction = Extraction(
-            documents=dict(zip(map(str, documents["record_id"]), documents["text"], strict=True)),
+            documents=zip(map(str, documents["record_id"]), documents["text"], strict=True),
             queries=queries,
             qrels=qrels,
             source={self.repository: self.revision},

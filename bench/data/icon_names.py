@@ -37,7 +37,7 @@ def extract() -> Extraction:
     for tag, names in carriers.items():
         names.update({tag.replace(" ", "-")} & icons)
     return Extraction(
-        documents={name: name for name in sorted(icons)},
+        documents=[(name, name) for name in sorted(icons)],
         queries={_query_id(tag): tag for tag in carriers},
         qrels={_query_id(tag): dict.fromkeys(sorted(names), 1) for tag, names in carriers.items()},
         source=source,

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.errors import BadInput
-from methods import Encoder, Item, Role
+from methods import Encoder, Item, Picture, Role
 
 SHARD = 8192  # items; a killed run loses at most one shard
 
@@ -148,6 +148,6 @@ def _file_hash(path: Path) -> str:
 def _fingerprint(items: Sequence[Item]) -> str:
     digest = hashlib.sha256()
     for item in items:
-        text = item.encode()
+        text = (item.sha256 if isinstance(item, Picture) else item).encode()
         digest.update(len(text).to_bytes(8, "little") + text)
     return digest.hexdigest()

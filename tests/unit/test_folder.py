@@ -214,7 +214,7 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, data:
     qrels = {query: data.draw(grades) for query in queries}
     groups = {query: data.draw(st.sampled_from(["GROUP 1", "GROUP 2"])) for query in sorted(queries)[::2]}
     folder = tmp_path_factory.mktemp("written")
-    write_folder(folder, Extraction(documents, queries, qrels, {"some-package": "1.0"}, groups))
+    write_folder(folder, Extraction(documents.items(), queries, qrels, {"some-package": "1.0"}, groups))
     dataset = read_folder(folder)
     assert dict(zip(dataset.document_ids, dataset.documents, strict=True)) == documents
     assert dict(zip(dataset.query_ids, dataset.queries, strict=True)) == queries
@@ -233,6 +233,6 @@ def test_the_package_versions_are_in_the_fingerprint(tmp_path: Path) -> None:
         documents = {key: str(row["text"]) for key, row in DOCUMENTS.items()}
         queries = {key: row["text"] for key, row in QUERIES.items()}
         qrels = {query: {document: grade} for query, document, grade in QRELS}
-        write_folder(tmp_path / version, Extraction(documents, queries, qrels, {"some-package": version}))
+        write_folder(tmp_path / version, Extraction(documents.items(), queries, qrels, {"some-package": version}))
         fingerprints.add(read_folder(tmp_path / version).fingerprint)
     assert len(fingerprints) == 2

@@ -50,15 +50,15 @@ def test_a_tag_is_relevant_to_its_carriers_and_to_its_namesake(
     extraction: Extraction, carriers: dict[str, set[str]]
 ) -> None:
     for key, tag in extraction.queries.items():
-        namesake = {tag.replace(" ", "-")} & extraction.documents.keys()
+        namesake = {tag.replace(" ", "-")} & dict(extraction.documents).keys()
         assert extraction.qrels[key] == dict.fromkeys(carriers[tag] | namesake, 1)
     assert {"circle-off", "circle-slash"} <= extraction.qrels["tag:ø"].keys()
 
 
 def test_judgements_stand_on_what_is_there(extraction: Extraction) -> None:
     assert list(extraction.qrels) == list(extraction.queries)
-    assert all(names and names.keys() <= extraction.documents.keys() for names in extraction.qrels.values())
-    assert all(key == text for key, text in extraction.documents.items())
+    assert all(names and names.keys() <= dict(extraction.documents).keys() for names in extraction.qrels.values())
+    assert all(key == text for key, text in extraction.documents)
     assert len(set(extraction.queries.values())) == len(extraction.queries)
     assert not any(character.isspace() for key in extraction.queries for character in key)
     assert extraction.queries["tag:font_size"] == "font size"

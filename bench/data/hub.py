@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.data.dataset import Extraction
-from bench.data.folder import SPLITS, write_folder
+from bench.data.folder import write_folder
+from bench.data.qrels import SPLITS
 from bench.errors import BadInput
 
 if TYPE_CHECKING:
@@ -45,11 +46,12 @@ class Hub:
         split_of: dict[str, str] = {}
         for split in SPLITS:
             asked = self._table(name, "qs", split)
-            queries |= dict(zip(map(str, asked["q_id"]), asked["input"], strict=True))
-            split_of |= dict.fromkeys(map(str, asked["q_id"]), split)
+            ids = [_query_id(number) for number in asked["q_id"]]
+            queries |= dict(zip(ids, asked["input"], strict=True))
+            split_of |= dict.fromkeys(ids, split)
             judged = self._table(name, "qs_rel", split)
             for query, document, grade in zip(judged["q_id"], judged["record_id"], judged["rel"], strict=True):
-                qrels.setdefault(str(query), {})[str(document)] = int(grade)
+                qrels.setdefault(_query_id(query), {})[str(document)] = int(grade)
         extraction = Extraction(
             documents=zip(map(str, documents["record_id"]), documents["text"], strict=True),
             queries=queries,
@@ -74,3 +76,8 @@ class Hub:
         if missing:
             raise BadInput(f"{where} has no column {missing[0]!r}; it has {', '.join(table.column_names)}")
         return {column: table[column] for column in COLUMNS[configuration]}
+
+
+def _query_id(number: object) -> str:
+    """Queries and documents are numbered alike, and a query with a document's id would count as that document."""
+    return f"query-{number}"

@@ -23,6 +23,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bench.data.items import Lines
 from bench.errors import BadInput
 from methods import Encoder, Item, Picture, Role
 
@@ -74,7 +75,7 @@ class Store:
 
         Args:
             encoder: what encodes.
-            items: n texts.
+            items: n texts or pictures; lines of a file are known by the file and not read when they are encoded.
             role: as what they are encoded.
             normalise: whether vectors are scaled to unit length.
             progress: is told how many items more are done.
@@ -82,7 +83,12 @@ class Store:
         Raises:
             BadInput: when the encoder gives a vector that is not finite, or is zero where a unit vector is due.
         """
-        about = {**encoder.settings, "role": role, "normalise": normalise, "items": _fingerprint(items)}
+        about = {
+            **encoder.settings,
+            "role": role,
+            "normalise": normalise,
+            "items": items.fingerprint if isinstance(items, Lines) else _fingerprint(items),
+        }
         folder = self.folder / hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
         folder.mkdir(parents=True, exist_ok=True)
         shards, seconds = [], 0.0

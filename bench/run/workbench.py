@@ -23,7 +23,7 @@ from bench.embed.store import Embeddings, Store
 from bench.errors import BadInput
 from bench.record import SCHEMA_VERSION
 from bench.spec import Cell
-from methods import Chain, Corpus, Item, Method, Role, hyperparameters, parse
+from methods import Chain, Corpus, Method, Role, hyperparameters, parse
 
 Progress = Callable[[str, int, int], None]
 
@@ -113,7 +113,7 @@ class Workbench:
 
     def _embeddings(self, name: str, limit: int | None, encoder: str, role: Role) -> Embeddings:
         dataset = self.load(name, limit).dataset
-        items: tuple[Item, ...] = tuple(dataset.documents if role == "document" else dataset.queries)
+        items = dataset.documents if role == "document" else dataset.queries
         what = f"{name}, {'documents' if role == 'document' else 'queries'} by {encoder}"
         return self.store.embed(
             self.encoder(encoder),

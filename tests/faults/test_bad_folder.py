@@ -116,6 +116,30 @@ FAULTS = {
     "TREC qrels": Fault(line(QRELS, 1, "q0 0 d0 1"), QRELS, 1, "must be query-id, corpus-id, score"),
     "commas for tabs": Fault(line(QRELS, 4, "q2,d2,1"), QRELS, 4, "1 columns instead of 3; separate .* by tabs"),
     "four columns": Fault(line(QRELS, 4, "q2\t0\td2\t1"), QRELS, 4, "4 columns instead of 3; separate"),
+    "query judged on itself": Fault(
+        lambda folder: [
+            path.write_text(path.read_text().replace("q7", "d7")) for path in (folder / QUERIES, folder / QRELS)
+        ],
+        QRELS,
+        9,
+        "'d7' is judged on the document of its own id.* give the queries ids of their own",
+    ),
+    "picture that is not there": Fault(
+        line(CORPUS, 3, '{"_id": "d2", "image": "images/x.png"}'), CORPUS, 3, "x.png: No such file.*put the picture"
+    ),
+    "picture without a byte": Fault(
+        lambda folder: [
+            (folder / "x.png").write_bytes(b""),
+            line(CORPUS, 3, '{"_id": "d2", "image": "x.png"}')(folder),
+        ],
+        CORPUS,
+        3,
+        "x.png: holds no byte; put the picture there",
+    ),
+    "image that is no string": Fault(line(CORPUS, 3, '{"_id": "d2", "image": 3}'), CORPUS, 3, "'image' .*not a string"),
+    "text and picture in one": Fault(
+        line(QUERIES, 3, '{"_id": "q2", "text": "x", "image": "x.png"}'), QUERIES, 3, "delete the other"
+    ),
     "query judged in train and test": Fault(judged_twice, "qrels/train.tsv", 2, "'q3' .*keep it in one of them"),
 }
 
@@ -142,6 +166,28 @@ def test_a_bad_folder_is_named_in_one_line(folder: Path, tmp_path: Path, cache: 
     assert re.search(fault.remedy, result.stderr)
     assert not (tmp_path / "out").exists()
     assert not cache.exists()
+
+
+def test_all_lines_with_one_kind_of_fault_are_named_at_once(folder: Path, tmp_path: Path, cache: Path) -> None:
+    for number in (9, 3, 4):
+        line(CORPUS, number, '{"_id": "d5", "text": "x"')(folder)
+    line(CORPUS, 6, '["another kind"]')(folder)
+    for mended, message in (
+        (range(0), r"corpus\.jsonl, line 3: not valid JSON [^\n]*; mend or delete the line; so it is in lines 4, 9\n"),
+        ((3, 4), r"corpus\.jsonl, line 6: not a JSON object; [^;]*\n"),
+        ((6,), r"corpus\.jsonl, line 9: not valid JSON [^;]*; mend or delete the line\n"),
+    ):
+        for number in mended:
+            line(CORPUS, number, f'{{"_id": "new{number}", "text": "x"}}')(folder)
+        result = CliRunner().invoke(main, run(folder, tmp_path / "out"))
+        assert re.search(message, result.stderr), result.stderr
+
+
+def test_of_many_faults_some_are_shown_and_the_rest_are_counted(folder: Path, tmp_path: Path, cache: Path) -> None:
+    (folder / QRELS).write_text("query-id\tcorpus-id\tscore\n" + "q1\tnothing\t1\n" * 1500)
+    result = CliRunner().invoke(main, run(folder, tmp_path / "out"))
+    assert "line 2: document 'nothing' is not in corpus.jsonl;" in result.stderr
+    assert result.stderr.endswith("so it is in lines 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 and 1,489 more\n")
 
 
 def test_a_bad_folder_leaves_earlier_results_as_they_were(folder: Path, tmp_path: Path, cache: Path) -> None:

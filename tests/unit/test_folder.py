@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from bench.data.dataset import Dataset, Extraction
 from bench.data.folder import read_folder, write_folder
 from bench.errors import BadInput
-from methods import Csr
+from methods import Csr, Picture
 
 DOCUMENTS = {f"d{number}": {"title": f"Title {number}", "text": f"text {number}"} for number in range(12)}
 QUERIES = {f"q{number}": {"text": f"query {number}"} for number in range(12)}
@@ -192,10 +193,11 @@ def test_a_file_of_another_name_has_another_fingerprint(folder: Path) -> None:
 )
 def test_what_editors_leave_behind_is_read_over(folder: Path, name: str, rewrite: Any) -> None:
     before = read_folder(folder)
+    documents = list(before.documents)
     path = folder / name
     path.write_bytes(rewrite(path.read_bytes()))
     after = read_folder(folder)
-    assert (after.document_ids, after.documents) == (before.document_ids, before.documents)
+    assert (after.document_ids, list(after.documents)) == (before.document_ids, documents)
     assert (after.query_ids, after.queries) == (before.query_ids, before.queries)
     assert judged(after) == judged(before)
 
@@ -211,7 +213,8 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, data:
     documents = data.draw(st.dictionaries(key, word.map(str.strip), min_size=3, max_size=15))
     queries = data.draw(st.dictionaries(key, word, min_size=10, max_size=15))
     grades = st.dictionaries(st.sampled_from(sorted(documents)), st.integers(1, 3), min_size=1)
-    qrels = {query: data.draw(grades) for query in queries}
+    qrels = {f"q {query}": data.draw(grades) for query in queries}
+    queries = {f"q {query}": text for query, text in queries.items()}
     groups = {query: data.draw(st.sampled_from(["GROUP 1", "GROUP 2"])) for query in sorted(queries)[::2]}
     folder = tmp_path_factory.mktemp("written")
     write_folder(folder, Extraction(documents.items(), queries, qrels, {"some-package": "1.0"}, groups))
@@ -236,3 +239,68 @@ def test_the_package_versions_are_in_the_fingerprint(tmp_path: Path) -> None:
         write_folder(tmp_path / version, Extraction(documents.items(), queries, qrels, {"some-package": version}))
         fingerprints.add(read_folder(tmp_path / version).fingerprint)
     assert len(fingerprints) == 2
+
+
+PICTURES = {"d1": b"\x89PNG one", "d2": b"\x89PNG two", "q3": b"\xff\xd8 a JPEG"}
+
+
+@pytest.fixture
+def pictured(tmp_path: Path) -> Path:
+    """A folder in which some items are pictures, one of them twice."""
+    documents = {key: PICTURES.get(key, str(row["text"])) for key, row in DOCUMENTS.items()} | {"d5": PICTURES["d1"]}
+    queries = {key: PICTURES.get(key, row["text"]) for key, row in QUERIES.items()}
+    qrels = {query: {document: grade} for query, document, grade in QRELS}
+    (tmp_path / "pictured").mkdir()
+    write_folder(tmp_path / "pictured", Extraction(documents.items(), queries, qrels, {}))
+    return tmp_path / "pictured"
+
+
+def test_pictures_are_kept_as_files_and_read_when_they_are_needed(pictured: Path) -> None:
+    dataset = read_folder(pictured)
+    items = dict(zip(dataset.document_ids, dataset.documents, strict=True))
+    items |= dict(zip(dataset.query_ids, dataset.queries, strict=True))
+    for key, content in PICTURES.items():
+        picture = items[key]
+        assert isinstance(picture, Picture)
+        assert picture.path.read_bytes() == content
+        assert picture.sha256 == hashlib.sha256(content).hexdigest()
+    assert items["d5"] == items["d1"]
+    assert items["d1"] != items["d2"]
+    assert (items["d0"], items["q0"]) == ("text 0", "query 0")
+    assert sorted(path.suffix for path in (pictured / "images").iterdir()) == [".jpg", ".png", ".png"]
+
+
+def test_a_picture_is_in_the_fingerprints_and_its_place_is_not(pictured: Path, tmp_path: Path) -> None:
+    before = read_folder(pictured)
+    shutil.copytree(pictured, tmp_path / "elsewhere")
+    elsewhere = read_folder(tmp_path / "elsewhere")
+    assert elsewhere.fingerprint == before.fingerprint
+    assert elsewhere.documents.fingerprint == before.documents.fingerprint
+    before.documents[1].path.write_bytes(b"\x89PNG another")
+    after = read_folder(pictured)
+    assert after.fingerprint != before.fingerprint
+    assert after.documents.fingerprint != before.documents.fingerprint
+
+
+def test_documents_are_a_sequence_that_stays_in_the_file(folder: Path) -> None:
+    documents = read_folder(folder).documents
+    whole = [f"Title {number} text {number}" for number in range(12)]
+    assert [documents[row] for row in range(12)] == whole
+    assert (documents[-1], documents[-12]) == (whole[-1], whole[0])
+    assert documents[3:9:2] == whole[3:9:2]
+    assert documents[8:99] == whole[8:]
+    for row in (12, -13):
+        with pytest.raises(IndexError):
+            documents[row]
+
+
+def test_documents_alone_decide_their_own_fingerprint(folder: Path) -> None:
+    before = read_folder(folder)
+    with (folder / "qrels" / "test.tsv").open("a") as file:
+        file.write("q1\td7\t1\n")
+    after = read_folder(folder)
+    assert after.fingerprint != before.fingerprint
+    assert after.documents.fingerprint == before.documents.fingerprint
+    with (folder / "corpus.jsonl").open("a") as file:
+        file.write('{"_id": "more", "text": "more"}\n')
+    assert read_folder(folder).documents.fingerprint != before.documents.fingerprint

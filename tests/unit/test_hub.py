@@ -36,10 +36,10 @@ def test_texts_judgements_and_split_are_the_authors(tmp_path, toy_folder) -> Non
     assert default_recipe(dataset) == "official"
     split = split_queries(dataset, "official", seed=0)
     for name, rows in vars(split).items():
-        assert [dataset.query_ids[row] for row in rows] == tables["qs", name]["q_id"]
+        assert [dataset.query_ids[row].removeprefix("query-") for row in rows] == tables["qs", name]["q_id"]
         assert [dataset.queries[row] for row in rows] == tables["qs", name]["input"]
     judged = {
-        (dataset.query_ids[row], dataset.document_ids[column])
+        (dataset.query_ids[row].removeprefix("query-"), dataset.document_ids[column])
         for row, column in zip(dataset.qrels.rows, dataset.qrels.columns, strict=True)
     }
     theirs = [tables["qs_rel", name] for name in ("train", "dev", "test")]
@@ -60,6 +60,7 @@ def test_numbers_as_ids_and_grades_are_kept(tmp_path, toy_folder) -> None:
     assert dataset.document_ids[:3] == ["0", "1", "2"]
     test = split_queries(dataset, "official", seed=0).test
     assert set(dataset.qrels.take(torch.from_numpy(test)).values.tolist()) == {2.0}
+    assert not len(dataset.exclude.columns), "query 5 is not document 5"
 
 
 def nothing_is_left(tmp_path: Path) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from bench.data.catalogue import CATALOGUE as DATASETS
 from bench.data.catalogue import FOLDER
 from bench.data.catalogue import Entry as Dataset
+from bench.data.counts import Counts
 from bench.embed.encoders import CATALOGUE as ENCODERS
 from bench.embed.encoders import SENTENCE_TRANSFORMER
 from bench.errors import BadInput
@@ -25,7 +26,7 @@ def datasets() -> Rows:
     """The data catalogue, and any folder; what was opened before is cached."""
     rows = [_dataset(name, entry) for name, entry in DATASETS.items()]
     yours = _row(f"{FOLDER}PATH", "yours", "a BEIR folder: corpus.jsonl, queries.jsonl, qrels/*.tsv")
-    return [*rows, {**yours, "documents": "", "cached": ""}]
+    return [*rows, {**dict.fromkeys(rows[0], ""), **yours}]
 
 
 def encoders() -> Rows:
@@ -54,8 +55,19 @@ def _dataset(name: str, entry: Dataset) -> dict[str, str]:
         cached = "yes" if entry.cached(name).exists() else ""
     except BadInput:  # a package that it comes out of is not installed
         cached = ""
-    documents = "" if entry.documents is None else f"{entry.documents:,}"
-    return {**_row(name, entry.licence, entry.about), "documents": documents, "cached": cached}
+    return {
+        **_row(name, entry.licence, entry.about),
+        "citation": entry.citation,
+        **{what: _count(entry.counts, what) for what in ("documents", "queries", "judgements")},
+        "splits": entry.splits,
+        "MB": "" if entry.megabytes is None else f"{entry.megabytes:,}",
+        "cached": cached,
+    }
+
+
+def _count(counts: Counts | None, what: str) -> str:
+    number: int | None = None if counts is None else vars(counts)[what]
+    return "" if counts is None or number is None else f"{'' if counts.exact else 'about '}{number:,}"
 
 
 def _row(name: str, licence: str, about: str) -> dict[str, str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import string
 import threading
@@ -11,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,10 +87,13 @@ class _Zips(BaseHTTPRequestHandler):
         content = path.read_bytes()
         start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").rstrip("-"))
         start = start if self.server.resumes else 0
+        if start and start >= len(content):
+            self.send_error(416)
+            return
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
-        self.wfile.write(content[start:])
+        self.wfile.write(content[start : self.server.stops_at])
 
     def log_message(self, *args: object) -> None:
         pass
@@ -99,19 +105,21 @@ class ZipServer(ThreadingHTTPServer):
     Attributes:
         folder: whose files it serves.
         resumes: whether it answers for a part of a file.
+        stops_at: the byte at which it breaks off, or None.
         asked: path and Range of each request.
     """
 
     def __init__(self, folder: Path) -> None:
         super().__init__(("127.0.0.1", 0), _Zips)
         self.folder, self.resumes, self.asked = folder, True, []
+        self.stops_at: int | None = None
         self.url = f"http://127.0.0.1:{self.server_port}"
 
     def put(self, name: str, members: Mapping[str, bytes]) -> str:
         """Packs a zip and returns its MD5."""
         with zipfile.ZipFile(self.folder / name, "w", zipfile.ZIP_DEFLATED) as packed:
             for member, content in members.items():
-                packed.writestr(member, content)
+                packed.writestr(zipfile.ZipInfo(member), content)  # which bears no date
         return hashlib.md5((self.folder / name).read_bytes(), usedforsecurity=False).hexdigest()
 
 
@@ -182,6 +190,53 @@ def paper_tables(folder: Path) -> dict[tuple[str, str], dict[str, list[object]]]
     return tables
 
 
+def photograph(number: int) -> bytes:
+    """A small JPEG of one colour."""
+    from PIL import Image
+
+    written = io.BytesIO()
+    Image.new("RGB", (8, 8), (number * 8 % 256, 90, 255 - number)).save(written, "JPEG")
+    return written.getvalue()
+
+
+def captioned_copy(source: Any, server: ZipServer) -> Any:
+    """30 photographs with three captions each, as Flickr30k's host or COCO's has them."""
+    from bench.data.captions import coco_captions
+    from bench.data.download import Download
+
+    said = {
+        number: [f"a thing of colour {number}, {view}" for view in ("left", "right", "above")] for number in range(30)
+    }
+    if source.read is coco_captions:
+        name = "COCO_train2014_{:012d}.jpg".format
+        photographs = {f"train2014/{name(number)}": photograph(number) for number in said}
+        captions = {
+            "images": [{"id": number, "file_name": name(number)} for number in said],
+            "annotations": [
+                {"id": 9 * number, "image_id": number, "caption": f"{caption}\n"}
+                for number, own in said.items()
+                for caption in [*own, " "]
+            ],
+        }
+        md5 = server.put("annotations.zip", {"annotations/captions_train2014.json": json.dumps(captions).encode()})
+        captions_at = Download(f"{server.url}/annotations.zip", md5)
+    else:
+        photographs = {f"flickr30k-images/{number}.jpg": photograph(number) for number in said}
+        with (server.folder / "annotations.csv").open("w", newline="") as file:
+            table = csv.DictWriter(file, ["raw", "sentids", "split", "filename", "img_id"])
+            table.writeheader()
+            for number, own in said.items():
+                table.writerow(
+                    {"raw": json.dumps(own), "split": "train", "filename": f"{number}.jpg", "img_id": number}
+                )
+        captions_at = Download(f"{server.url}/annotations.csv")
+    return replace(
+        source,
+        photographs=Download(f"{server.url}/photographs.zip", server.put("photographs.zip", photographs)),
+        captions=captions_at,
+    )
+
+
 @pytest.fixture
 def local_copy(
     zip_server: ZipServer, toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -189,7 +244,13 @@ def local_copy(
     """Has a data set of the catalogue that lies on a server taken from a small local copy in the server's form."""
     from bench.data import catalogue
     from bench.data.archive import Archive
+    from bench.data.captions import Captions
+    from bench.data.counts import Counts
+    from bench.data.download import Download
     from bench.data.hub import Hub
+
+    def put(name: str, entry: catalogue.Entry) -> None:
+        monkeypatch.setattr(catalogue, "CATALOGUE", {**catalogue.CATALOGUE, name: entry})
 
     def use(name: str) -> None:
         entry = catalogue.CATALOGUE[name]
@@ -198,13 +259,15 @@ def local_copy(
 
             monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "hf"))
             source = Hub(str(write_hub(toy_folder.parent / name, paper_tables(toy_folder))))
-            monkeypatch.setattr(catalogue, "CATALOGUE", {**catalogue.CATALOGUE, name: replace(entry, source=source)})
+            put(name, replace(entry, source=source))
         if isinstance(entry.source, Archive):
-            file = entry.source.url.rpartition("/")[2]
+            file = entry.source.zip.url.rpartition("/")[2]
             md5 = zip_server.put(file, packed_folder(toy_folder, entry.source.inside))
-            source = replace(entry.source, url=f"{zip_server.url}/{file}", md5=md5)
-            copies = {**catalogue.CATALOGUE, name: replace(entry, source=source, documents=60)}
-            monkeypatch.setattr(catalogue, "CATALOGUE", copies)
+            source = replace(entry.source, zip=Download(f"{zip_server.url}/{file}", md5))
+            put(name, replace(entry, source=source, counts=Counts(60, 60, 90)))
+        if isinstance(entry.source, Captions):
+            source = captioned_copy(entry.source, zip_server)
+            put(name, replace(entry, source=source, counts=Counts(30, 90, 90)))
 
     return use
 

@@ -12,7 +12,10 @@ from bench.cache import cache_folder
 from bench.data import beir_sets, paper_sets
 from bench.data._whole import make_whole
 from bench.data.archive import Archive
+from bench.data.captions import COCO_CAPTIONS, FLICKR_CAPTIONS
+from bench.data.counts import Counts
 from bench.data.dataset import Dataset
+from bench.data.download import Download
 from bench.data.folder import read_folder
 from bench.data.hub import Hub
 from bench.data.packages import Packages
@@ -39,17 +42,23 @@ class Entry:
     """A data set.
 
     Attributes:
-        about: what a document, a query and a judgement are, in one line.
-        licence: of the texts.
+        about: what is searched for in what, in one line.
+        licence: of the items.
+        citation: of whoever made it.
         source: where it comes from.
-        documents: how many it must hold; None where that depends on what is installed.
+        splits: those that it brings along; none when it is split at random.
+        counts: what it holds; None where that depends on what is installed.
+        megabytes: of the download; None where nobody says.
         encoder: the default one.
     """
 
     about: str
     licence: str
+    citation: str
     source: Source
-    documents: int | None = None
+    splits: str = ""
+    counts: Counts | None = None
+    megabytes: float | None = None
     encoder: str = "minilm"
 
     def cached(self, name: str) -> Path:
@@ -66,26 +75,70 @@ CATALOGUE: Mapping[str, Entry] = {
     "icon-names": Entry(
         about="names of Lucide icons, asked for by the tags that people gave them",
         licence="ISC",
-        source=Packages("icon_names", ("python-lucide",), revision=1),
+        citation="Lucide",
+        source=Packages("icon_names.extract", ("python-lucide",), revision=1),
     ),
     "apidocs": Entry(
         about="functions and classes of five Python libraries, asked for by sentences that describe them",
         licence="BSD-3-Clause",
-        source=Packages("apidocs", ("numpy", "scipy", "pandas", "scikit-learn", "networkx"), revision=1),
+        citation="the libraries' docstrings",
+        source=Packages("apidocs.extract", ("numpy", "scipy", "pandas", "scikit-learn", "networkx"), revision=1),
     ),
+    **{
+        name: Entry(
+            about=about,
+            licence="ISC",
+            citation="Lucide",
+            source=Packages(f"icons.{extract}", ("python-lucide", "resvg-py"), revision=1),
+            encoder="icon-clip",
+        )
+        for name, about, extract in (
+            ("icons", "pictures of Lucide icons, asked for by the tags that people gave them", "tags_to_pictures"),
+            ("icons-to-tags", "tags of Lucide icons, asked for by their pictures", "pictures_to_tags"),
+            ("icons-to-icons", "pictures of Lucide icons, asked for by those that share a tag", "pictures_to_pictures"),
+        )
+    },
     **{
         f"beir/{name}": Entry(
             about=found.about,
             licence=found.licence,
-            source=Archive(beir_sets.URL.format(name.partition("/")[0]), found.md5, inside=name),
-            documents=found.documents,
+            citation=found.citation,
+            source=Archive(Download(beir_sets.URL.format(name.partition("/")[0]), found.md5), inside=name),
+            splits=found.splits,
+            counts=found.counts,
+            megabytes=found.megabytes,
         )
         for name, found in beir_sets.SETS.items()
     },
     **{
-        f"paper/{name}": Entry(about=found.about, licence=found.licence, source=Hub(paper_sets.REPOSITORY.format(name)))
+        f"paper/{name}": Entry(
+            about=found.about,
+            licence=found.licence,
+            citation=found.citation,
+            source=Hub(paper_sets.REPOSITORY.format(name)),
+            splits="train, dev, test",
+            counts=found.counts,
+        )
         for name, found in paper_sets.SETS.items()
     },
+    "paper/flickr30k": Entry(
+        about="photographs of people and animals for their captions, split by caption",
+        licence="research and education only",
+        citation="Young et al. 2014",
+        source=FLICKR_CAPTIONS,
+        counts=Counts(31_000, 155_000, 155_000, exact=False),
+        megabytes=4_400,
+        encoder="clip-b32",
+    ),
+    "paper/coco": Entry(
+        about="photographs of everyday scenes for their captions, split by caption",
+        licence="captions CC BY 4.0, photographs their owners'",
+        citation="Lin et al. 2014",
+        source=COCO_CAPTIONS,
+        counts=Counts(82_783, 414_113, 414_113, exact=False),
+        megabytes=13_800,
+        encoder="clip-b32",
+    ),
 }
 
 
@@ -111,10 +164,17 @@ def open_dataset(name: str, limit: int | None = None) -> Dataset:
         BadInput: when it cannot be read or fetched, or its packages are not installed.
     """
     if name.startswith(FOLDER):
-        return replace(read_folder(Path(name.removeprefix(FOLDER)), limit), name=name)
+        return replace(read_folder(Path(name.removeprefix(FOLDER))).limited(limit), name=name)
     entry = CATALOGUE[name]
     folder = entry.folder(name)
-    dataset = read_folder(folder, limit)
-    if entry.documents not in {None, len(dataset.documents)}:
-        raise BadInput(f"{name}: {len(dataset.documents):,} documents instead of {entry.documents:,}; delete {folder}")
-    return replace(dataset, name=name)
+    dataset = read_folder(folder)
+    if entry.counts is not None and entry.counts.exact:
+        _check_counts(name, dataset, entry.counts, folder)
+    return replace(dataset.limited(limit), name=name)
+
+
+def _check_counts(name: str, dataset: Dataset, due: Counts, folder: Path) -> None:
+    found = Counts(len(dataset.documents), len(dataset.queries), len(dataset.qrels.columns))
+    for what, number in vars(due).items():
+        if number is not None and vars(found)[what] != number:
+            raise BadInput(f"{name}: {vars(found)[what]:,} {what} instead of {number:,}; delete {folder}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from methods import Csr, Item
@@ -62,3 +64,20 @@ class Dataset:
     exclude: Csr
     groups: NDArray[np.int64]
     official: Mapping[str, NDArray[np.int64]]
+
+    def limited(self, limit: int | None) -> Dataset:
+        """At the most so many of its queries, chosen by a hash of their ids; the corpus stays whole."""
+        if limit is None or limit >= len(self.query_ids):
+            return self
+        hashes = [hashlib.sha256(key.encode()).digest() for key in self.query_ids]
+        rows = np.sort(np.array(sorted(range(len(hashes)), key=hashes.__getitem__)[:limit], dtype=np.int64))
+        chosen = torch.from_numpy(rows)
+        return replace(
+            self,
+            query_ids=[self.query_ids[row] for row in rows],
+            queries=[self.queries[row] for row in rows],
+            qrels=self.qrels.take(chosen),
+            exclude=self.exclude.take(chosen),
+            groups=self.groups[rows],
+            official={split: np.flatnonzero(np.isin(rows, own)) for split, own in self.official.items()},
+        )

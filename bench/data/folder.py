@@ -22,7 +22,7 @@ from methods import Csr
 FEWEST_QUERIES = 10  # with fewer, a tenth of them is no dev split
 
 
-def read_folder(folder: Path, limit: int | None = None) -> Dataset:
+def read_folder(folder: Path) -> Dataset:
     """Reads and checks a BEIR folder.
 
     An item is a text, for a document its title and its text, joined by a space, or a picture: `image` is the path of
@@ -30,10 +30,6 @@ def read_folder(folder: Path, limit: int | None = None) -> Dataset:
     document that bears its own id, as in beir's evaluation. Queries with one `metadata.group` are near-copies of one
     another. The split is official when `qrels/train.tsv` and `qrels/test.tsv` both exist; all other files in `qrels/`
     are then left alone, but for `dev.tsv`.
-
-    Args:
-        folder: the BEIR folder.
-        limit: at the most so many judged queries are kept, chosen by a hash of their ids.
 
     Raises:
         BadInput: for a file that is missing, is not UTF-8, or is not what it should be.
@@ -45,7 +41,7 @@ def read_folder(folder: Path, limit: int | None = None) -> Dataset:
     if (folder / "source.json").exists():
         digest.update((folder / "source.json").read_bytes())
     relevant = {key: {row: grade for row, grade in own.items() if grade > 0} for key, own in qrels.judged.items()}
-    query_ids = _limited([key for key in queries if relevant.get(key)], limit)
+    query_ids = [key for key in queries if relevant.get(key)]
     _check_count(folder, len(query_ids))
     own_row = [documents.row_of.get(key) for key in query_ids]
     return Dataset(
@@ -93,13 +89,6 @@ def _written(folder: Path, content: Content) -> dict[str, str]:
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(content)
     return {"image": str(path.relative_to(folder))}
-
-
-def _limited(query_ids: list[str], limit: int | None) -> list[str]:
-    if limit is None or limit >= len(query_ids):
-        return query_ids
-    chosen = set(sorted(query_ids, key=lambda key: hashlib.sha256(key.encode()).digest())[:limit])
-    return [key for key in query_ids if key in chosen]
 
 
 def _check_count(folder: Path, judged: int) -> None:

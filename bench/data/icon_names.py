@@ -10,6 +10,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import dataclass
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -22,36 +23,57 @@ DATABASE = "lucide/data/lucide-icons.db"
 MOST_ICONS = 10  # A tag on more icons than that is a category, such as "arrow".
 
 
+@dataclass(frozen=True)
+class Icons:
+    """Lucide's icons.
+
+    Attributes:
+        svg: name to picture.
+        carriers: the tags that at the most ten icons carry, in alphabetical order, to their icons; one that is named as
+            the tag carries it.
+        source: the package's version.
+    """
+
+    svg: dict[str, str]
+    carriers: dict[str, set[str]]
+    source: dict[str, str]
+
+
 def extract() -> Extraction:
     """Takes icon names, tags and who carries which out of the installed package.
 
-    A document is an icon's name, hyphens and all. A query is a tag that at most ten icons carry, in lower case; these
-    icons are relevant to it, and so is one that is named as the tag.
+    A document is an icon's name, hyphens and all. A query is a tag, in lower case, and its icons are relevant to it.
 
     Raises:
         BadInput: the package is missing or damaged.
     """
-    source = installed_versions("icon-names", [PACKAGE])
-    icons, tagged = _read(Path(str(distribution(PACKAGE).locate_file(DATABASE))))
-    carriers = _carriers(tagged)
-    for tag, names in carriers.items():
-        names.update({tag.replace(" ", "-")} & icons)
+    icons = read_icons("icon-names")
     return Extraction(
-        documents=[(name, name) for name in sorted(icons)],
-        queries={_query_id(tag): tag for tag in carriers},
-        qrels={_query_id(tag): dict.fromkeys(sorted(names), 1) for tag, names in carriers.items()},
-        source=source,
+        documents=[(name, name) for name in icons.svg],
+        queries={tag_id(tag): tag for tag in icons.carriers},
+        qrels={tag_id(tag): dict.fromkeys(sorted(names), 1) for tag, names in icons.carriers.items()},
+        source=icons.source,
     )
 
 
-def _read(path: Path) -> tuple[set[str], list[tuple[str, str]]]:
-    """Reads all icon names and all (icon name, tag) pairs."""
+def read_icons(data_set: str) -> Icons:
+    """Reads the package; `data_set` is the name for which it is read, for errors.
+
+    Raises:
+        BadInput: the package is missing or damaged.
+    """
+    source = installed_versions(data_set, [PACKAGE])
+    path = Path(str(distribution(PACKAGE).locate_file(DATABASE)))
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
-            icons = {name for (name,) in database.execute("SELECT name FROM icons")}
-            return icons, database.execute("SELECT name, tag FROM icon_tags").fetchall()
+            svg = dict(database.execute("SELECT name, svg FROM icons ORDER BY name"))
+            tagged = database.execute("SELECT name, tag FROM icon_tags").fetchall()
     except sqlite3.Error as error:
         raise BadInput(f"{path}: {error}; pip install --force-reinstall {PACKAGE}") from None
+    carriers = _carriers(tagged)
+    for tag, names in carriers.items():
+        names.update({tag.replace(" ", "-")} & svg.keys())
+    return Icons(svg, carriers, source)
 
 
 def _carriers(tagged: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
@@ -62,6 +84,6 @@ def _carriers(tagged: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
     return {tag: names for tag, names in sorted(carriers.items()) if tag and len(names) <= MOST_ICONS}
 
 
-def _query_id(tag: str) -> str:
+def tag_id(tag: str) -> str:
     """One word, for ids stand in files whose columns are separated by blanks; a tag's own `_` is written `__`."""
     return "tag:" + tag.replace("_", "__").replace(" ", "_")

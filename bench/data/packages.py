@@ -19,12 +19,12 @@ class Packages:
     """Where a data set comes from: what is installed.
 
     Attributes:
-        module: the module of `bench.data` whose `extract()` takes it out of the packages.
+        extract: the function in `bench.data` that takes it out of the packages, as `module.function`.
         distributions: those whose versions decide what comes out.
         revision: raised whenever the extractor's result changes.
     """
 
-    module: str
+    extract: str
     distributions: tuple[str, ...]
     revision: int
 
@@ -37,7 +37,8 @@ class Packages:
         made_from = json.dumps([self.revision, installed_versions(name, self.distributions)])
         return hashlib.sha256(made_from.encode()).hexdigest()[:16]
 
-    def write(self, name: str, folder: Path) -> None:  # noqa: ARG002 — the module knows
+    def write(self, name: str, folder: Path) -> None:  # noqa: ARG002 — the function knows
         """Extracts it."""
-        extract: Callable[[], Extraction] = import_module(f"bench.data.{self.module}").extract
+        module, _, function = self.extract.partition(".")
+        extract: Callable[[], Extraction] = getattr(import_module(f"bench.data.{module}"), function)
         write_folder(folder, extract())

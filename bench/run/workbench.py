@@ -23,7 +23,7 @@ from bench.embed.store import Embeddings, Store
 from bench.errors import BadInput
 from bench.record import SCHEMA_VERSION
 from bench.spec import Cell
-from methods import Chain, Corpus, Method, Role, hyperparameters, parse
+from methods import Chain, Corpus, Method, Picture, Role, hyperparameters, parse
 
 Progress = Callable[[str, int, int], None]
 
@@ -93,7 +93,12 @@ class Workbench:
         return embedded.in_memory(), embedded.seconds
 
     def wording_vectors(self, cell: Cell) -> Tensor | None:
-        """(m, 384) of all judged queries under the encoder by which wordings are compared, if it is installed."""
+        """(m, 384) of all judged queries under the encoder by which wordings are compared.
+
+        None when it is not installed, or there are pictures among them.
+        """
+        if any(isinstance(item, Picture) for item in self.load(cell.dataset, cell.limit).dataset.queries):
+            return None
         try:
             self.encoder("minilm")
         except BadInput:

@@ -9,6 +9,7 @@ from bench.data.catalogue import CATALOGUE, open_dataset
 from bench.data.dataset import Dataset
 from bench.data.split import split_queries
 from bench.embed.encoders import CATALOGUE as ENCODERS
+from methods import Picture
 
 ALL = pytest.mark.parametrize("name", CATALOGUE)
 opened: dict[str, Dataset] = {}
@@ -29,6 +30,7 @@ def test_entry_says_what_it_is(name: str) -> None:
     entry = CATALOGUE[name]
     assert entry.about
     assert entry.licence
+    assert entry.citation
     assert entry.encoder in ENCODERS
 
 
@@ -36,7 +38,8 @@ def test_entry_says_what_it_is(name: str) -> None:
 def test_ids_are_unique_and_texts_are_there(dataset: Dataset) -> None:
     assert len(set(dataset.document_ids)) == len(dataset.documents)
     assert len(set(dataset.query_ids)) == len(dataset.queries) == len(dataset.qrels) == len(dataset.groups)
-    assert all(text.strip() for text in (*dataset.documents, *dataset.queries))
+    for item in (*dataset.documents, *dataset.queries):
+        assert item.path.is_file() if isinstance(item, Picture) else item.strip()
 
 
 @ALL

@@ -14,6 +14,8 @@ from bench.cache import cache_folder
 from bench.data import catalogue
 from bench.data.archive import Archive
 from bench.data.catalogue import CATALOGUE, open_dataset
+from bench.data.counts import Counts
+from bench.data.download import Download
 from bench.data.folder import read_folder
 from bench.errors import BadInput
 from tests.conftest import packed_folder
@@ -28,12 +30,12 @@ def own_cache(tmp_path, monkeypatch) -> None:
 @pytest.fixture
 def archive(zip_server, toy_folder) -> Archive:
     md5 = zip_server.put("toy.zip", {"README.txt": b"beside it", **packed_folder(toy_folder, "toy")})
-    return Archive(f"{zip_server.url}/toy.zip", md5, inside="toy")
+    return Archive(Download(f"{zip_server.url}/toy.zip", md5), inside="toy")
 
 
 def opened(archive: Archive) -> Path:
     """The folder of a data set `beir/toy` that comes from there."""
-    return catalogue.Entry(about="", licence="", source=archive).folder("beir/toy")
+    return catalogue.Entry(about="", licence="", citation="", source=archive).folder("beir/toy")
 
 
 def downloads() -> Path:
@@ -77,6 +79,20 @@ def test_a_whole_part_is_not_asked_for_again(archive, zip_server) -> None:
     assert zip_server.asked == []
 
 
+def test_a_file_that_nobody_vouches_for_is_complete_at_least(archive, zip_server, monkeypatch) -> None:
+    unsigned = replace(archive, zip=Download(archive.zip.url))
+    content = (zip_server.folder / "toy.zip").read_bytes()
+    zip_server.stops_at = 1000
+    with pytest.raises(BadInput, match=r"^beir/toy: cannot fetch it \([\d,]+ bytes are missing\); try again, or fetch"):
+        opened(unsigned)
+    assert nothing_is_left()
+    zip_server.stops_at = None
+    opened(unsigned)
+    assert zip_server.asked[-1] == ("/toy.zip", "bytes=1000-")
+    (downloads() / "toy.zip").rename(downloads() / "toy.zip.part")  # as a run leaves it that was killed in between
+    assert Download(archive.zip.url).fetched("beir/toy").read_bytes() == content
+
+
 def test_a_zip_that_was_put_there_by_hand_needs_no_network(archive, zip_server, monkeypatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     downloads().mkdir(parents=True)
@@ -104,10 +120,10 @@ def test_without_network_it_says_what_to_fetch_and_where_to_put_it(archive, zip_
         opened(archive)
     assert zip_server.asked == []
     monkeypatch.delenv("HF_HUB_OFFLINE")
-    gone = Archive("http://127.0.0.1:9/toy.zip", archive.md5, "toy")
+    gone = Archive(Download("http://127.0.0.1:9/toy.zip", archive.zip.md5), "toy")
     with pytest.raises(BadInput, match=r"^beir/toy: cannot fetch it \(.*refused.*\); try again, or fetch http://127"):
         opened(gone)
-    missing = Archive(f"{zip_server.url}/missing.zip", archive.md5, "toy")
+    missing = Archive(Download(f"{zip_server.url}/missing.zip", archive.zip.md5), "toy")
     with pytest.raises(BadInput, match=r"cannot fetch it \(HTTP Error 404"):
         opened(missing)
 
@@ -124,7 +140,7 @@ def test_an_archive_that_is_not_what_it_should_be_is_refused(case: str, zip_serv
     members, said = BAD[case]
     md5 = zip_server.put("toy.zip", members)
     with pytest.raises(BadInput, match=said) as error:
-        opened(Archive(f"{zip_server.url}/toy.zip", md5, "toy"))
+        opened(Archive(Download(f"{zip_server.url}/toy.zip", md5), "toy"))
     assert "\n" not in str(error.value)
     assert nothing_is_left()
     assert not list(tmp_path.rglob("evil*"))
@@ -146,16 +162,25 @@ def test_the_list_shows_what_is_cached(local_copy) -> None:
 
     local_copy("beir/scifact")
     catalogue.open_dataset("beir/scifact")
-    assert row()["documents"] == "5,183"
+    assert [row()[column] for column in ("documents", "queries", "judgements")] == ["5,183", "1,109", "1,258"]
+    assert (row()["splits"], row()["MB"], row()["citation"]) == ("train, test", "2.8", "Wadden et al. 2020")
     assert row()["cached"] == ""  # the copy is not the set that BEIR publishes
     real = CATALOGUE["beir/scifact"].cached("beir/scifact")
     real.mkdir(parents=True)
     assert row()["cached"] == "yes"
 
 
-def test_another_number_of_documents_than_published_is_refused(local_copy, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        (Counts(61, 60, 90), "60 documents instead of 61"),
+        (Counts(60, 59, 90), "60 queries instead of 59"),
+        (Counts(60, 60, 91), "90 judgements instead of 91"),
+    ],
+)
+def test_other_counts_than_published_are_refused(local_copy, monkeypatch, counts: Counts, said: str) -> None:
     local_copy("beir/scifact")
-    fewer = replace(catalogue.CATALOGUE["beir/scifact"], documents=61)
-    monkeypatch.setattr(catalogue, "CATALOGUE", {**catalogue.CATALOGUE, "beir/scifact": fewer})
-    with pytest.raises(BadInput, match=r"^beir/scifact: 60 documents instead of 61; delete /"):
+    other = replace(catalogue.CATALOGUE["beir/scifact"], counts=counts)
+    monkeypatch.setattr(catalogue, "CATALOGUE", {**catalogue.CATALOGUE, "beir/scifact": other})
+    with pytest.raises(BadInput, match=rf"^beir/scifact: {said}; delete /"):
         open_dataset("beir/scifact")

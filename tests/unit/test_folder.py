@@ -128,16 +128,16 @@ def test_limit_keeps_so_many_queries_and_the_whole_corpus(tmp_path: Path, write_
     queries = {f"q{number}": {"text": f"query {number}"} for number in range(40)}
     qrels = [(key, f"d{number % 12}", 1) for number, key in enumerate(queries)]
     folder = write_beir(tmp_path / "x", DOCUMENTS, queries, {"test": qrels})
-    chosen = {limit: list(read_folder(folder, limit).query_ids) for limit in (10, 20, 39, 40, 500)}
+    chosen = {limit: list(read_folder(folder).limited(limit).query_ids) for limit in (10, 20, 39, 40, 500)}
     assert [len(keys) for keys in chosen.values()] == [10, 20, 39, 40, 40]
     assert set(chosen[10]) < set(chosen[20]) < set(chosen[39])
     assert set(chosen[10]) not in (set(list(queries)[:10]), set(sorted(queries)[:10])), "the first are no sample"
     whole = read_folder(folder)
-    assert list(read_folder(folder, 10).documents) == list(whole.documents)
-    assert all(judged(read_folder(folder, 10))[key] == judged(whole)[key] for key in chosen[10])
+    assert list(read_folder(folder).limited(10).documents) == list(whole.documents)
+    assert all(judged(read_folder(folder).limited(10))[key] == judged(whole)[key] for key in chosen[10])
 
     backwards = write_beir(tmp_path / "y", DOCUMENTS, dict(reversed(queries.items())), {"test": qrels})
-    assert set(read_folder(backwards, 10).query_ids) == set(chosen[10]), "the order of the file must not choose"
+    assert set(read_folder(backwards).limited(10).query_ids) == set(chosen[10]), "the order of the file must not choose"
 
 
 @given(data=st.data())

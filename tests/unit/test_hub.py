@@ -24,7 +24,7 @@ def own_caches(tmp_path, monkeypatch) -> None:
 
 def opened(hub: Hub) -> Path:
     """The folder of a data set `paper/toy` that comes from there."""
-    return Entry(about="", licence="", source=hub).folder("paper/toy")
+    return Entry(about="", licence="", citation="", source=hub).folder("paper/toy")
 
 
 def test_texts_judgements_and_split_are_the_authors(tmp_path, toy_folder) -> None:

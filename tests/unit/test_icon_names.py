@@ -66,7 +66,7 @@ def test_judgements_stand_on_what_is_there(extraction: Extraction) -> None:
 
 def test_ids_of_different_tags_differ() -> None:
     tags = ["a b", "a_b", "a__b", "a _b", "a-b", "ab"]
-    assert len({icon_names._query_id(tag) for tag in tags}) == len(tags)
+    assert len({icon_names.tag_id(tag) for tag in tags}) == len(tags)
 
 
 def test_tags_meet_when_they_differ_in_case_and_blanks_only() -> None:

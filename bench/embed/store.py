@@ -12,10 +12,10 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -33,8 +33,42 @@ class IdentifiedEncoder(Encoder, Protocol):
     """An encoder that can say what decides its vectors."""
 
     @property
+    def revision(self) -> str:
+        """What tells its weights from others."""
+        ...
+
+    @property
     def settings(self) -> dict[str, str | int]:
         """All that decides a vector, besides the item and its role, as plain JSON."""
+        ...
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What encoding costs, as it is estimated beforehand."""
+
+    tokens: int
+    dollars: float
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.tokens + other.tokens, self.dollars + other.dollars)
+
+
+@runtime_checkable
+class PaidEncoder(IdentifiedEncoder, Protocol):
+    """An encoder that somebody charges for."""
+
+    @property
+    def name(self) -> str:
+        """As it is asked for."""
+        ...
+
+    def price(self, items: Sequence[Item]) -> Cost:
+        """About what encoding the items costs; nothing is encoded, nobody asked."""
+        ...
+
+    def check(self) -> None:
+        """Raises BadInput when it is plain that it could not encode now, for want of a key or a package."""
         ...
 
 
@@ -82,15 +116,12 @@ class Store:
         Raises:
             BadInput: when the encoder gives a vector that is not finite, or is zero where a unit vector is due.
         """
-        about = {**encoder.settings, "role": role, "normalise": normalise, "items": _fingerprint(items)}
-        folder = self.folder / hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
+        about, folder = self._place(encoder, items, role, normalise)
         folder.mkdir(parents=True, exist_ok=True)
         shards, seconds = [], 0.0
         with FileLock(folder / "lock"):
             (folder / "about.json").write_text(json.dumps({**about, "n": len(items)}, indent=1) + "\n")
-            for start in range(0, len(items), SHARD):
-                some = items[start : start + SHARD]
-                path = folder / f"{start // SHARD:06d}.npy"
+            for path, some in _shards(folder, items):
                 took = _vouched_seconds(path)
                 if took is None:
                     took = _encode_shard(path, encoder, some, role, normalise)
@@ -99,6 +130,26 @@ class Store:
                 shards.append(np.load(path, mmap_mode="c", allow_pickle=False))
                 progress(len(some))
         return Embeddings(tuple(shards), seconds)
+
+    def missing(self, encoder: IdentifiedEncoder, items: Sequence[Item], role: Role, *, normalise: bool) -> list[Item]:
+        """The items that `embed` would have encoded."""
+        _, folder = self._place(encoder, items, role, normalise)
+        shards = [some for path, some in _shards(folder, items) if _vouched_seconds(path) is None]
+        return [item for some in shards for item in dict.fromkeys(some)]
+
+    def _place(
+        self, encoder: IdentifiedEncoder, items: Sequence[Item], role: Role, normalise: bool
+    ) -> tuple[dict[str, Any], Path]:
+        """All that decides the items' vectors, and the folder that it names."""
+        about = {**encoder.settings, "role": role, "normalise": normalise, "items": _fingerprint(items)}
+        name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
+        return about, self.folder / name
+
+
+def _shards(folder: Path, items: Sequence[Item]) -> Iterator[tuple[Path, Sequence[Item]]]:
+    """Each shard's file and its items."""
+    for start in range(0, len(items), SHARD):
+        yield folder / f"{start // SHARD:06d}.npy", items[start : start + SHARD]
 
 
 def _encode_shard(path: Path, encoder: Encoder, items: Sequence[Item], role: Role, normalise: bool) -> float:

@@ -114,6 +114,26 @@ def test_the_second_time_nothing_is_encoded(store: Store) -> None:
     assert second.seconds == first.seconds, "the seconds that it took when it was cold are repeated"
 
 
+def test_what_is_missing_is_what_would_be_encoded(store: Store) -> None:
+    items = [*ITEMS[:3], ITEMS[0], *ITEMS]
+
+    def missing() -> list[str]:
+        return store.missing(FakeEncoder(), items, "document", normalise=False)
+
+    broken = FakeEncoder(fails_at_call=3)
+    assert missing() == [*ITEMS[:3], *ITEMS]
+    assert not store.folder.exists(), "to ask writes nothing"
+    with pytest.raises(RuntimeError, match="killed"):
+        embed(store, broken, items)
+    assert missing() == ITEMS[4:]
+    second = FakeEncoder()
+    embed(store, second, items)
+    assert [item for asked in second.asked for item in asked] == ITEMS[4:]
+    assert missing() == []
+    assert store.missing(FakeEncoder("r2"), ITEMS, "document", normalise=False) == ITEMS
+    assert store.missing(FakeEncoder(), items, "query", normalise=False) == [*ITEMS[:3], *ITEMS]
+
+
 def test_progress_adds_up_whether_or_not_anything_is_encoded(store: Store) -> None:
     for _ in range(2):
         told: list[int] = []

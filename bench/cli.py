@@ -115,9 +115,13 @@ def run(
     with RunView(quiet=as_json) as view:
         bench = Workbench(open_device(device), view.encoding)
         planned = plan(list(asked.cells(default_encoder)), bench, results, overwrite)
+        costs = bench.costs(cell for cell, _, stands in planned if stands is None)
+        view.costs(costs)
         if dry_run:
             print_plan(planned, as_json)
             return
+        for encoder in costs:
+            encoder.check()
         view.begin(planned)
         failed = 0
         for cell, record in run_cells(planned, bench, results):

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+from bench.embed.store import Cost, PaidEncoder
 from bench.names import MAIN
 from bench.record import Record
 from bench.report import Sheet, load_boards, sheet, write_leaderboards
@@ -58,6 +59,11 @@ class RunView:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
+
+    def costs(self, costs: Mapping[PaidEncoder, Cost]) -> None:
+        """Says about what each encoder will charge."""
+        for encoder, cost in costs.items():
+            self._say(f"{encoder.name}: about {cost.tokens:,} tokens to encode, about ${cost.dollars:,.2f}")
 
     def begin(self, planned: Sequence[Planned]) -> None:
         """Says how many cells are to run and how many have a record already."""

@@ -12,10 +12,10 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -34,8 +34,42 @@ class IdentifiedEncoder(Encoder, Protocol):
     """An encoder that can say what decides its vectors."""
 
     @property
+    def revision(self) -> str:
+        """What tells its weights from others."""
+        ...
+
+    @property
     def settings(self) -> dict[str, str | int]:
         """All that decides a vector, besides the item and its role, as plain JSON."""
+        ...
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What encoding costs, as it is estimated beforehand."""
+
+    tokens: int
+    dollars: float
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.tokens + other.tokens, self.dollars + other.dollars)
+
+
+@runtime_checkable
+class PaidEncoder(IdentifiedEncoder, Protocol):
+    """An encoder that somebody charges for."""
+
+    @property
+    def name(self) -> str:
+        """As it is asked for."""
+        ...
+
+    def price(self, items: Sequence[Item]) -> Cost:
+        """About what encoding the items costs; nothing is encoded, nobody asked."""
+        ...
+
+    def check(self) -> None:
+        """Raises BadInput when it is plain that it could not encode now, for want of a key or a package."""
         ...
 
 
@@ -83,28 +117,48 @@ class Store:
         Raises:
             BadInput: when the encoder gives a vector that is not finite, or is zero where a unit vector is due.
         """
+        about, folder = self._place(encoder, items, role, normalise)
+        folder.mkdir(parents=True, exist_ok=True)
+        shards, seconds = [], 0.0
+        with FileLock(folder / "lock"):
+            (folder / "about.json").write_text(json.dumps({**about, "n": len(items)}, indent=1) + "\n")
+            for path, rows in _shards(folder, len(items)):
+                took = _vouched_seconds(path)
+                if took is None:
+                    took = _encode_shard(path, encoder, items[rows], role, normalise)
+                seconds += took
+                # Copy-on-write, because torch shares only memory that it could write to; the file stays as it is.
+                shards.append(np.load(path, mmap_mode="c", allow_pickle=False))
+                progress(len(shards[-1]))
+        return Embeddings(tuple(shards), seconds)
+
+    def missing(
+        self, encoder: IdentifiedEncoder, items: Sequence[Item], role: Role, *, normalise: bool
+    ) -> Iterator[list[Item]]:
+        """The items that `embed` would have encoded, shard by shard."""
+        _, folder = self._place(encoder, items, role, normalise)
+        for path, rows in _shards(folder, len(items)):
+            if _vouched_seconds(path) is None:
+                yield list(dict.fromkeys(items[rows]))
+
+    def _place(
+        self, encoder: IdentifiedEncoder, items: Sequence[Item], role: Role, normalise: bool
+    ) -> tuple[dict[str, Any], Path]:
+        """All that decides the items' vectors, and the folder that it names."""
         about = {
             **encoder.settings,
             "role": role,
             "normalise": normalise,
             "items": items.fingerprint if isinstance(items, Lines) else _fingerprint(items),
         }
-        folder = self.folder / hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
-        folder.mkdir(parents=True, exist_ok=True)
-        shards, seconds = [], 0.0
-        with FileLock(folder / "lock"):
-            (folder / "about.json").write_text(json.dumps({**about, "n": len(items)}, indent=1) + "\n")
-            for start in range(0, len(items), SHARD):
-                some = items[start : start + SHARD]
-                path = folder / f"{start // SHARD:06d}.npy"
-                took = _vouched_seconds(path)
-                if took is None:
-                    took = _encode_shard(path, encoder, some, role, normalise)
-                seconds += took
-                # Copy-on-write, because torch shares only memory that it could write to; the file stays as it is.
-                shards.append(np.load(path, mmap_mode="c", allow_pickle=False))
-                progress(len(some))
-        return Embeddings(tuple(shards), seconds)
+        name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
+        return about, self.folder / name
+
+
+def _shards(folder: Path, n: int) -> Iterator[tuple[Path, slice]]:
+    """Each shard's file, and which of the n items are in it."""
+    for start in range(0, n, SHARD):
+        yield folder / f"{start // SHARD:06d}.npy", slice(start, start + SHARD)
 
 
 def _encode_shard(path: Path, encoder: Encoder, items: Sequence[Item], role: Role, normalise: bool) -> float:

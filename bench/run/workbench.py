@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -18,12 +18,12 @@ from bench.cache import cache_folder
 from bench.data.catalogue import open_dataset
 from bench.data.dataset import Dataset
 from bench.data.split import Recipe, Split, default_recipe, split_queries
-from bench.embed.encoders import SentenceEncoder, open_encoder
-from bench.embed.store import Embeddings, Store
+from bench.embed.encoders import open_encoder
+from bench.embed.store import Cost, Embeddings, IdentifiedEncoder, PaidEncoder, Store
 from bench.errors import BadInput
 from bench.record import SCHEMA_VERSION
 from bench.spec import Cell
-from methods import Chain, Corpus, Method, Picture, Role, hyperparameters, parse
+from methods import Chain, Corpus, Item, Method, Picture, Role, hyperparameters, parse
 
 Progress = Callable[[str, int, int], None]
 
@@ -81,6 +81,22 @@ class Workbench:
             "threads": torch.get_num_threads(),
         }
 
+    def costs(self, cells: Iterable[Cell]) -> dict[PaidEncoder, Cost]:
+        """About what each encoder that charges would charge for what the cells need and the store has not.
+
+        Raises:
+            BadInput: when it cannot encode such items.
+        """
+        costs: dict[PaidEncoder, Cost] = {}
+        for name, limit, encoder_name in dict.fromkeys((cell.dataset, cell.limit, cell.encoder) for cell in cells):
+            encoder = self.encoder(encoder_name)
+            if isinstance(encoder, PaidEncoder):
+                for role in get_args(Role):
+                    items = self._items(name, limit, role)
+                    for some in self.store.missing(encoder, items, role, normalise=role == "document"):
+                        costs[encoder] = costs.get(encoder, Cost(0, 0.0)) + encoder.price(some)
+        return costs
+
     def corpus(self, cell: Cell) -> tuple[Corpus, float]:
         """The documents with their vectors, and what encoding them took, in seconds."""
         loaded = self.load(cell.dataset, cell.limit)
@@ -113,12 +129,15 @@ class Workbench:
     def _split(self, name: str, limit: int | None, recipe: Recipe, seed: int) -> Split:
         return split_queries(self.load(name, limit).dataset, recipe, seed)
 
-    def _encoder(self, name: str) -> SentenceEncoder:
+    def _encoder(self, name: str) -> IdentifiedEncoder:
         return open_encoder(name, str(self.device))
 
-    def _embeddings(self, name: str, limit: int | None, encoder: str, role: Role) -> Embeddings:
+    def _items(self, name: str, limit: int | None, role: Role) -> Sequence[Item]:
         dataset = self.load(name, limit).dataset
-        items = dataset.documents if role == "document" else dataset.queries
+        return dataset.documents if role == "document" else dataset.queries
+
+    def _embeddings(self, name: str, limit: int | None, encoder: str, role: Role) -> Embeddings:
+        items = self._items(name, limit, role)
         what = f"{name}, {'documents' if role == 'document' else 'queries'} by {encoder}"
         return self.store.embed(
             self.encoder(encoder),

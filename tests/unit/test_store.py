@@ -9,6 +9,7 @@ import threading
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,26 @@ def test_the_second_time_nothing_is_encoded(store: Store) -> None:
     assert encoder.asked == []
     assert torch.equal(second.in_memory(), first.in_memory())
     assert second.seconds == first.seconds, "the seconds that it took when it was cold are repeated"
+
+
+def test_what_is_missing_is_what_would_be_encoded(store: Store) -> None:
+    items = [*ITEMS[:3], ITEMS[0], *ITEMS]
+
+    def missing() -> list[str]:
+        return list(chain(*store.missing(FakeEncoder(), items, "document", normalise=False)))
+
+    broken = FakeEncoder(fails_at_call=3)
+    assert missing() == [*ITEMS[:3], *ITEMS]
+    assert not store.folder.exists(), "to ask writes nothing"
+    with pytest.raises(RuntimeError, match="killed"):
+        embed(store, broken, items)
+    assert missing() == ITEMS[4:]
+    second = FakeEncoder()
+    embed(store, second, items)
+    assert [item for asked in second.asked for item in asked] == ITEMS[4:]
+    assert missing() == []
+    assert list(chain(*store.missing(FakeEncoder("r2"), ITEMS, "document", normalise=False))) == ITEMS
+    assert list(chain(*store.missing(FakeEncoder(), items, "query", normalise=False))) == [*ITEMS[:3], *ITEMS]
 
 
 def test_progress_adds_up_whether_or_not_anything_is_encoded(store: Store) -> None:

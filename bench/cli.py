@@ -137,10 +137,10 @@ def _suite(name: str | None, chosen: dict[str, Any]) -> Suite:
     if name is None:
         written["name"] = re.sub(r"[^\w.-]+", "-", Path(chosen["datasets"][0].removeprefix("folder:")).resolve().name)
     suite = make_suite("command line", {**written, **chosen})
-    for dataset in suite.datasets:
+    for dataset in (*suite.datasets, *(suite.encoders if isinstance(suite.encoders, dict) else ())):
         check_dataset_name(dataset)
-    for encoder in suite.encoders:
-        check_encoder_name(encoder)
+        for encoder in suite.encoders_of(dataset):
+            check_encoder_name(encoder)
     return suite
 
 

@@ -19,7 +19,8 @@ from rich.text import Text
 
 from bench.names import MAIN
 from bench.record import Record
-from bench.report import Sheet, load_boards, sheet, write_leaderboards
+from bench.report import Table as Worded
+from bench.report import compare_published, load_boards, published_tables, sheet, write_leaderboards
 from bench.report.render import comma_separated
 from bench.run.local import Planned
 from bench.spec import Cell
@@ -122,17 +123,20 @@ def print_boards(folder: Path, as_json: bool) -> None:
         return
     console = _console()
     for board in boards:
-        _print_sheet(console, sheet(board))
+        worded = sheet(board)
+        _print_table(console, worded.title, worded.main)
+        for text in (worded.verdict, *worded.notes):
+            console.print(Text(text))
+        console.print()
+    for table in published_tables(compare_published(boards)):
+        _print_table(console, f"Published and measured: {table.caption}", table)
     console.print(Text(f"page: {page.resolve()}"))
 
 
-def _print_sheet(console: Console, board: Sheet) -> None:
-    table = Table(title=Text(board.title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for number, name in enumerate(board.main.header):
+def _print_table(console: Console, title: str, worded: Worded) -> None:
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, name in enumerate(worded.header):
         table.add_column(Text(name), justify="left" if number == 0 else "right", overflow="fold")
-    for line in board.main.lines:
+    for line in worded.lines:
         table.add_row(*(Text(cell) for cell in line.cells), style="bold" if line.bold else None)
     console.print(table)
-    for text in (board.verdict, *board.notes):
-        console.print(Text(text))
-    console.print()

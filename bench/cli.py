@@ -80,7 +80,7 @@ def main() -> None:
     show_default=True,
     help="Which cells run again although they have a record.",
 )
-@click.option("--dry-run", is_flag=True, help="Show the cells and which of them would run.")
+@click.option("--dry-run", is_flag=True, help="Show the cells, which would run, and about what that costs.")
 @json_option
 def run(
     suite: str | None,
@@ -106,18 +106,20 @@ def run(
     from bench.data.catalogue import default_encoder
     from bench.device import open_device
     from bench.record import Results
+    from bench.run.estimate import foresee
     from bench.run.local import plan, run_cells
     from bench.run.workbench import Workbench
-    from bench.show import RunView, print_boards, print_plan
+    from bench.show import RunView, print_boards, print_foresight
 
     asked = _suite(suite, chosen)
+    cells = list(asked.cells(default_encoder))
     results = Results(out or Path("results/local") / asked.name)
     with RunView(quiet=as_json) as view:
         bench = Workbench(open_device(device), view.encoding)
-        planned = plan(list(asked.cells(default_encoder)), bench, results, overwrite)
         if dry_run:
-            print_plan(planned, as_json)
+            print_foresight(*foresee(cells, bench, results, overwrite), as_json=as_json)
             return
+        planned = plan(cells, bench, results, overwrite)
         view.begin(planned)
         failed = 0
         for cell, record in run_cells(planned, bench, results):

@@ -9,7 +9,6 @@ from bench.data.catalogue import FOLDER
 from bench.data.catalogue import Entry as Dataset
 from bench.embed.encoders import CATALOGUE as ENCODERS
 from bench.embed.encoders import SENTENCE_TRANSFORMER
-from bench.errors import BadInput
 from bench.spec import read_suite, suite_names
 from methods import load_method, method_names, written
 
@@ -50,10 +49,7 @@ LISTS: Mapping[str, Callable[[], Rows]] = {
 
 
 def _dataset(name: str, entry: Dataset) -> dict[str, str]:
-    try:
-        cached = "yes" if entry.cached(name).exists() else ""
-    except BadInput:  # a package that it comes out of is not installed
-        cached = ""
+    cached = "yes" if entry.is_cached(name) else ""
     documents = "" if entry.documents is None else f"{entry.documents:,}"
     return {**_row(name, entry.licence, entry.about), "documents": documents, "cached": cached}
 

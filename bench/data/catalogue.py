@@ -43,6 +43,7 @@ class Entry:
         licence: of the texts.
         source: where it comes from.
         documents: how many it must hold; None where that depends on what is installed.
+        queries: how many of its queries are judged, about; None likewise.
         encoder: the default one.
     """
 
@@ -50,11 +51,19 @@ class Entry:
     licence: str
     source: Source
     documents: int | None = None
+    queries: int | None = None
     encoder: str = "minilm"
 
     def cached(self, name: str) -> Path:
         """Where its BEIR folder is kept, once it has been opened."""
         return cache_folder() / "data" / f"{name}-{self.source.key(name)}".replace("/", "-")
+
+    def is_cached(self, name: str) -> bool:
+        """Whether it has been opened before."""
+        try:
+            return self.cached(name).exists()
+        except BadInput:  # a package that it comes out of is not installed
+            return False
 
     def folder(self, name: str) -> Path:
         """Its BEIR folder, made first when there is none yet."""
@@ -93,6 +102,11 @@ def check_dataset_name(name: str) -> None:
     """Raises `methods.UnknownName`, with the nearest name, when no data set is called so."""
     if not name.startswith(FOLDER) and name not in CATALOGUE:
         raise nearest_name("data set", name, [*CATALOGUE, f"{FOLDER}PATH"])
+
+
+def is_at_hand(name: str) -> bool:
+    """Whether a data set can be opened without fetching or extracting it first."""
+    return name.startswith(FOLDER) or CATALOGUE[name].is_cached(name)
 
 
 def default_encoder(name: str) -> str:

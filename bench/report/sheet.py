@@ -94,9 +94,9 @@ def published_tables(compared: Sequence[Compared]) -> list[Table]:
         lines = tuple(Line(_compared(figure), bold=False) for figure in figures)
         of = f"{'mean of ' if len(table.datasets) > 1 else ''}{', '.join(table.datasets)}"
         about = (of, setting.encoder, _revision(setting), _device(setting), table.source)
-        missing = dict.fromkeys(name for figure in figures for name in figure.missing)
-        notes = [table.notes] * bool(table.notes) + [f"cells are missing on {', '.join(missing)}"] * bool(missing)
-        tables.append(Table(_clean("; ".join([" · ".join(about), *notes])), header, lines))
+        missing = ", ".join(dict.fromkeys(name for figure in figures for name in figure.missing))
+        notes = (table.notes, missing and f"cells are missing on {missing}")
+        tables.append(Table(_clean("; ".join(filter(None, (" · ".join(about), *notes)))), header, lines))
     return tables
 
 

@@ -80,7 +80,7 @@ def main() -> None:
     show_default=True,
     help="Which cells run again although they have a record.",
 )
-@click.option("--dry-run", is_flag=True, help="Show the cells and which of them would run.")
+@click.option("--dry-run", is_flag=True, help="Show the cells, which would run, and about what that costs.")
 @json_option
 def run(
     suite: str | None,
@@ -106,20 +106,24 @@ def run(
     from bench.data.catalogue import default_encoder
     from bench.device import open_device
     from bench.record import Results
+    from bench.run.estimate import foresee
     from bench.run.local import plan, run_cells
     from bench.run.workbench import Workbench
-    from bench.show import RunView, print_boards, print_plan
+    from bench.show import RunView, print_boards, print_foresight
 
     asked = _suite(suite, chosen)
+    cells = list(asked.cells(default_encoder))
     results = Results(out or Path("results/local") / asked.name)
     with RunView(quiet=as_json) as view:
         bench = Workbench(open_device(device), view.encoding)
-        planned = plan(list(asked.cells(default_encoder)), bench, results, overwrite)
+        if dry_run:
+            states, estimates = foresee(cells, bench, results, overwrite)
+            view.costs(bench.costs(cell for cell, state in states if state == "would run"))
+            print_foresight(states, estimates, as_json=as_json)
+            return
+        planned = plan(cells, bench, results, overwrite)
         costs = bench.costs(cell for cell, _, stands in planned if stands is None)
         view.costs(costs)
-        if dry_run:
-            print_plan(planned, as_json)
-            return
         for encoder in costs:
             encoder.check()
         view.begin(planned)
@@ -141,10 +145,10 @@ def _suite(name: str | None, chosen: dict[str, Any]) -> Suite:
     if name is None:
         written["name"] = re.sub(r"[^\w.-]+", "-", Path(chosen["datasets"][0].removeprefix("folder:")).resolve().name)
     suite = make_suite("command line", {**written, **chosen})
-    for dataset in suite.datasets:
+    for dataset in (*suite.datasets, *(suite.encoders if isinstance(suite.encoders, dict) else ())):
         check_dataset_name(dataset)
-    for encoder in suite.encoders:
-        check_encoder_name(encoder)
+        for encoder in suite.encoders_of(dataset):
+            check_encoder_name(encoder)
     return suite
 
 

@@ -10,7 +10,6 @@ from bench.data.catalogue import Entry as Dataset
 from bench.data.counts import Counts
 from bench.embed.encoders import CATALOGUE as ENCODERS
 from bench.embed.encoders import SENTENCE_TRANSFORMER
-from bench.errors import BadInput
 from bench.spec import read_suite, suite_names
 from methods import load_method, method_names, written
 
@@ -51,17 +50,13 @@ LISTS: Mapping[str, Callable[[], Rows]] = {
 
 
 def _dataset(name: str, entry: Dataset) -> dict[str, str]:
-    try:
-        cached = "yes" if entry.cached(name).exists() else ""
-    except BadInput:  # a package that it comes out of is not installed
-        cached = ""
     return {
         **_row(name, entry.licence, entry.about),
         "citation": entry.citation,
         **{what: _count(entry.counts, what) for what in ("documents", "queries", "judgements")},
         "splits": entry.splits,
         "MB": "" if entry.megabytes is None else f"{entry.megabytes:,}",
-        "cached": cached,
+        "cached": "yes" if entry.is_cached(name) else "",
     }
 
 

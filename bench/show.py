@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,8 +21,10 @@ from rich.text import Text
 from bench.embed.store import Cost, PaidEncoder
 from bench.names import MAIN
 from bench.record import Record
-from bench.report import Sheet, load_boards, sheet, write_leaderboards
+from bench.report import Table as Worded
+from bench.report import compare_published, load_boards, published_tables, sheet, write_leaderboards
 from bench.report.render import comma_separated
+from bench.run.estimate import ASSUMPTIONS, Estimate, total
 from bench.run.local import Planned
 from bench.spec import Cell
 
@@ -97,18 +100,46 @@ class RunView:
             self._console.print(Text(line))
 
 
-def print_plan(planned: Iterable[Planned], as_json: bool) -> None:
-    """Prints each cell and whether it would run."""
-    print_rows(
-        [{"cell": str(cell), "state": "would run" if stands is None else stands.status} for cell, _, stands in planned],
-        as_json,
-    )
+def print_foresight(states: Iterable[tuple[Cell, str]], estimates: Sequence[Estimate], *, as_json: bool) -> None:
+    """Prints what a run would do with each cell, and about what that costs."""
+    cells = [{"cell": str(cell), "state": state} for cell, state in states]
+    if as_json:
+        costs = {"estimate": [asdict(row) for row in estimates], "total": asdict(total(estimates))}
+        _write_json({"cells": cells, **costs, "assumptions": ASSUMPTIONS})
+        return
+    print_rows(cells, as_json=False)
+    if estimates:
+        console = _console()
+        console.print()
+        print_rows([_worded(row) for row in (*estimates, total(estimates))], as_json=False)
+        console.print(Text(ASSUMPTIONS))
+
+
+def _worded(estimate: Estimate) -> dict[str, str]:
+    def worded(value: float | None, form: str = ",.0f", unit: float = 1) -> str:
+        return "?" if value is None else f"{value / unit:{form}}"
+
+    return {
+        "data set": estimate.dataset,
+        "encoder": estimate.encoder,
+        "cells": worded(estimate.cells),
+        "documents": worded(estimate.documents),
+        "queries": worded(estimate.queries),
+        "tokens, M": worded(estimate.tokens, ",.1f", 1e6),
+        "GPU hours": worded(estimate.gpu_hours, ",.2f"),
+        "vectors, GB": worded(estimate.vectors, ",.2f", 1e9),
+        "to fetch, GB": worded(estimate.data, ",.2f", 1e9),
+    }
+
+
+def _write_json(value: object) -> None:
+    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
 def print_rows(rows: Sequence[dict[str, str]], as_json: bool) -> None:
     """Prints rows that share their keys, as a table or as a JSON list."""
     if as_json:
-        sys.stdout.write(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+        _write_json(rows)
         return
     table = Table(box=None, pad_edge=False)
     for name in rows[0]:
@@ -124,21 +155,24 @@ def print_boards(folder: Path, as_json: bool) -> None:
     page = write_leaderboards(folder, boards)
     if as_json:
         rows = list(csv.DictReader(io.StringIO(comma_separated(boards))))
-        sys.stdout.write(json.dumps({"page": str(page), "rows": rows}, indent=1, ensure_ascii=False) + "\n")
+        _write_json({"page": str(page), "rows": rows})
         return
     console = _console()
     for board in boards:
-        _print_sheet(console, sheet(board))
+        worded = sheet(board)
+        _print_table(console, worded.title, worded.main)
+        for text in (worded.verdict, *worded.notes):
+            console.print(Text(text))
+        console.print()
+    for table in published_tables(compare_published(boards)):
+        _print_table(console, f"Published and measured: {table.caption}", table)
     console.print(Text(f"page: {page.resolve()}"))
 
 
-def _print_sheet(console: Console, board: Sheet) -> None:
-    table = Table(title=Text(board.title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for number, name in enumerate(board.main.header):
+def _print_table(console: Console, title: str, worded: Worded) -> None:
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, name in enumerate(worded.header):
         table.add_column(Text(name), justify="left" if number == 0 else "right", overflow="fold")
-    for line in board.main.lines:
+    for line in worded.lines:
         table.add_row(*(Text(cell) for cell in line.cells), style="bold" if line.bold else None)
     console.print(table)
-    for text in (board.verdict, *board.notes):
-        console.print(Text(text))
-    console.print()

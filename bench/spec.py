@@ -6,14 +6,19 @@ import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from bench.errors import BadInput
 from methods import label, nearest_name, parse
 
 SUITES = Path(__file__).parent / "suites"
+Names = tuple[str, ...]
+Encoders = Annotated[  # tagged, so that an error is about the one of the two that was written
+    Annotated[Names, Tag("list")] | Annotated[dict[str, Names], Tag("table")],
+    Discriminator(lambda written: "table" if isinstance(written, dict) else "list"),
+]
 
 
 class Suite(BaseModel):
@@ -23,7 +28,8 @@ class Suite(BaseModel):
         name: of the suite; results go to `results/local/<name>` by default.
         about: one line for `tunebench list suites`.
         datasets: names of the data catalogue, or `folder:PATH`.
-        encoders: names of the encoder catalogue; none means each data set's own.
+        encoders: names of the encoder catalogue, for all data sets or, in a table, for each that it names; a data set
+            without any has its own.
         methods: as `methods.parse` reads them.
         seeds: each drives the split and the method.
         split: "default" is official where the data set has it, random otherwise.
@@ -34,9 +40,9 @@ class Suite(BaseModel):
 
     name: str
     about: str = ""
-    datasets: tuple[str, ...] = Field(min_length=1)
-    encoders: tuple[str, ...] = ()
-    methods: tuple[str, ...] = Field(min_length=1)
+    datasets: Names = Field(min_length=1)
+    encoders: Encoders = ()
+    methods: Names = Field(min_length=1)
     seeds: tuple[int, ...] = Field(min_length=1)
     split: Literal["default", "official", "random", "grouped"] = "default"
     limit: int | None = Field(default=None, ge=10)
@@ -44,10 +50,14 @@ class Suite(BaseModel):
     def cells(self, default_encoder: Callable[[str], str]) -> Iterator[Cell]:
         """Unfolds the suite, so that cells that share data and encoder follow one another."""
         for dataset in dict.fromkeys(self.datasets):
-            for encoder in dict.fromkeys(self.encoders or (default_encoder(dataset),)):
+            for encoder in dict.fromkeys(self.encoders_of(dataset) or (default_encoder(dataset),)):
                 for seed in dict.fromkeys(self.seeds):
                     for method in dict.fromkeys(label(parse(method)) for method in self.methods):
                         yield Cell(dataset, encoder, method, seed, self.split, self.limit)
+
+    def encoders_of(self, dataset: str) -> Names:
+        """The encoders that are asked for on a data set."""
+        return self.encoders.get(dataset, ()) if isinstance(self.encoders, dict) else self.encoders
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,13 @@ class Entry:
         """Where its BEIR folder is kept, once it has been opened."""
         return cache_folder() / "data" / f"{name}-{self.source.key(name)}".replace("/", "-")
 
+    def is_cached(self, name: str) -> bool:
+        """Whether it has been opened before."""
+        try:
+            return self.cached(name).exists()
+        except BadInput:  # a package that it comes out of is not installed
+            return False
+
     def folder(self, name: str) -> Path:
         """Its BEIR folder, made first when there is none yet."""
         make_whole(self.cached(name), partial(self.source.write, name))
@@ -126,6 +133,7 @@ CATALOGUE: Mapping[str, Entry] = {
         licence="research and education only",
         citation="Young et al. 2014",
         source=FLICKR_CAPTIONS,
+        splits="train, dev, test",
         counts=Counts(31_000, 155_000, 155_000, exact=False),
         megabytes=4_400,
         encoder="clip-b32",
@@ -135,6 +143,7 @@ CATALOGUE: Mapping[str, Entry] = {
         licence="captions CC BY 4.0, photographs their owners'",
         citation="Lin et al. 2014",
         source=COCO_CAPTIONS,
+        splits="train, dev, test",
         counts=Counts(82_783, 414_113, 414_113, exact=False),
         megabytes=13_800,
         encoder="clip-b32",
@@ -146,6 +155,11 @@ def check_dataset_name(name: str) -> None:
     """Raises `methods.UnknownName`, with the nearest name, when no data set is called so."""
     if not name.startswith(FOLDER) and name not in CATALOGUE:
         raise nearest_name("data set", name, [*CATALOGUE, f"{FOLDER}PATH"])
+
+
+def is_at_hand(name: str) -> bool:
+    """Whether a data set can be opened without fetching or extracting it first."""
+    return name.startswith(FOLDER) or CATALOGUE[name].is_cached(name)
 
 
 def default_encoder(name: str) -> str:

@@ -47,7 +47,7 @@ def split_queries(dataset: Dataset, recipe: Recipe, seed: int) -> Split:
         split = _official(dataset)
     else:
         groups = dataset.groups if recipe == "grouped" else np.arange(len(dataset.query_ids))
-        split = _shuffled(np.arange(len(dataset.query_ids)), groups, seed)
+        split = dealt(groups, seed)
     for name, rows in vars(split).items():
         if not len(rows):
             raise BadInput(
@@ -68,8 +68,14 @@ def _official(dataset: Dataset) -> Split:
     return Split(np.sort(train), np.sort(dev), np.sort(test))
 
 
-def _shuffled(rows: Rows, groups: Rows, seed: int) -> Split:
-    """Deals whole groups, in random order, to dev until it has its share, then to test, then to train."""
+def dealt(groups: Rows, seed: int) -> Split:
+    """Deals whole groups, in random order, to dev until it has its share, then to test, then to train.
+
+    Args:
+        groups: (m,) int64, the group of each query.
+        seed: of the order.
+    """
+    rows = np.arange(len(groups))
     order = np.random.default_rng(seed).permutation(len(np.unique(groups)))
     place = order[np.unique(groups, return_inverse=True)[1]]
     dealt = rows[np.argsort(place, kind="stable")]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -14,8 +15,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from bench.names import MAIN
 from bench.record import write_whole
 from bench.report.board import SUBSETS, Board, Row
-from bench.report.entrants import SETTING
-from bench.report.sheet import INTRODUCTION, Sheet, Table, sheet
+from bench.report.entrants import SETTING, Setting
+from bench.report.published import compare_published
+from bench.report.sheet import INTRODUCTION, PUBLISHED, Sheet, Table, published_tables, sheet
 from bench.report.significance import TESTS
 
 _KEYS = (*SETTING, "method", "seeds", "seeds_done", "mark")
@@ -30,10 +32,11 @@ _FIGURES = (
 def leaderboards(boards: Sequence[Board]) -> dict[str, str]:
     """The text of every leaderboard file of these boards, by file name."""
     sheets = [sheet(board) for board in boards]
+    published = published_tables(compare_published(boards))
     return {
-        "leaderboard.md": markdown(sheets),
+        "leaderboard.md": markdown(sheets, published),
         "leaderboard.csv": comma_separated(boards),
-        "leaderboard.html": html(sheets),
+        "leaderboard.html": html(sheets, published),
     }
 
 
@@ -44,21 +47,24 @@ def write_leaderboards(folder: Path, boards: Sequence[Board]) -> Path:
     return folder / "leaderboard.html"
 
 
-def markdown(sheets: Sequence[Sheet]) -> str:
-    """The sheets as GitHub-flavoured Markdown."""
+def markdown(sheets: Sequence[Sheet], published: Sequence[Table]) -> str:
+    """The sheets as GitHub-flavoured Markdown, and after them the tables of published figures."""
     parts = ["# Leaderboard", _escape(INTRODUCTION)]
     for each in sheets:
         parts += [f"## {_escape(each.title)}", _escape(each.facts), f"**{_escape(each.verdict)}**"]
         parts += [_markdown_table(each.main), _escape(each.legend)]
         if each.nearest:
-            parts += [f"{_escape(each.nearest.caption)}:", _markdown_table(each.nearest)]
+            parts += _captioned(each.nearest)
         if each.notes:
             parts.append("\n".join(f"- {_escape(note)}" for note in each.notes))
+    if published:
+        parts += ["## Published and measured", _escape(PUBLISHED)]
+        parts += [part for table in published for part in _captioned(table)]
     return "\n\n".join(parts) + "\n"
 
 
-def html(sheets: Sequence[Sheet]) -> str:
-    """The sheets as one page that needs nothing else: no script, no font, no reference to anywhere."""
+def html(sheets: Sequence[Sheet], published: Sequence[Table]) -> str:
+    """The same as one page that needs nothing else: no script, no font, no reference to anywhere."""
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -67,18 +73,43 @@ def html(sheets: Sequence[Sheet]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return templates.get_template("leaderboard.html.j2").render(sheets=sheets, introduction=INTRODUCTION)
+    return templates.get_template("leaderboard.html.j2").render(
+        sheets=sheets, introduction=INTRODUCTION, published=published, about_published=PUBLISHED
+    )
 
 
 def comma_separated(boards: Sequence[Board]) -> str:
-    """One line a board and method, at full precision; what is unknown or a gap is empty."""
-    lines = [_line(board, row) for board in boards for row in board.rows]
+    """One line a board and method, at full precision; what is unknown or a gap is empty.
+
+    Published figures stand beside the metrics that they are compared with. One that averages over several data sets
+    has a line of its own, in which `dataset` names them all.
+    """
+    published = _published(boards)
+    lines = [
+        _line(board, row) | published.pop((replace(board.setting, fingerprint=""), row.method), {})
+        for board in boards
+        for row in board.rows
+    ]
+    lines += [asdict(setting) | {"method": method} | figures for (setting, method), figures in published.items()]
     metrics = dict.fromkeys(name for line in lines for name in line if name not in _KEYS + _FIGURES)
     text = io.StringIO()
     writer = csv.DictWriter(text, (*_KEYS, *metrics, *_FIGURES), restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
     return text.getvalue()
+
+
+def _published(boards: Sequence[Board]) -> dict[tuple[Setting, str], dict[str, object]]:
+    """By setting and method: what was measured, what was published and the difference."""
+    found: dict[tuple[Setting, str], dict[str, object]] = defaultdict(dict)
+    for figure in compare_published(boards):
+        if not figure.missing:
+            beside = {"published": figure.published, "difference": figure.difference}
+            found[figure.setting, figure.method] |= {
+                figure.metric: figure.measured,
+                **{f"{figure.metric}_{name}": value for name, value in beside.items()},
+            }
+    return found
 
 
 def _line(board: Board, row: Row) -> dict[str, object]:
@@ -94,6 +125,10 @@ def _line(board: Board, row: Row) -> dict[str, object]:
         for test, (raw, holm) in row.against.p.items():
             line |= {f"p_{test}": raw, f"p_{test}_holm": holm}
     return line
+
+
+def _captioned(table: Table) -> list[str]:
+    return [f"{_escape(table.caption)}:", _markdown_table(table)]
 
 
 def _markdown_table(table: Table) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from bench.names import BUCKETS, MAIN
 from bench.report.board import BASELINE, Board, Figures, Row, Subset
+from bench.report.entrants import Setting
+from bench.report.published import Compared
 from bench.report.significance import LEVEL
 
 GAP, TO = "—", "–"
@@ -17,6 +20,11 @@ INTRODUCTION = (
     "pooled over the seeds. "
     "Fit: time from embeddings to a tuned index, averaged over the seeds. "
     f"{GAP} instead of a mean: not every seed has run, and no test includes the method."
+)
+
+PUBLISHED = (
+    "What papers report, beside the means over the seeds; difference: measured less published. "
+    f"{GAP} instead of an average over several data sets: not all of them have been measured."
 )
 
 
@@ -64,8 +72,8 @@ def sheet(board: Board) -> Sheet:
     """Words one board."""
     setting = board.setting
     limit = () if setting.limit is None else (f"limit {setting.limit:,}",)
-    device = f"{setting.accelerator}, {_plural(setting.threads, 'thread')}"
-    title = (setting.dataset, setting.encoder, f"{setting.split} split", *limit, device, _seeds(board.seeds))
+    split = f"{setting.split} split"
+    title = (setting.dataset, setting.encoder, split, *limit, _device(setting), _seeds(board.seeds))
     return Sheet(
         title=_clean(" · ".join(title)),
         facts=_clean(_facts(board)),
@@ -75,6 +83,29 @@ def sheet(board: Board) -> Sheet:
         nearest=_nearest(board),
         notes=tuple(_clean(note) for note in _notes(board)),
     )
+
+
+def published_tables(compared: Sequence[Compared]) -> list[Table]:
+    """Words what was published beside what was measured: a table for each setting and table of a source."""
+    header = ("method", "metric", "published", "measured", "difference")
+    tables = []
+    for (setting, table), group in groupby(compared, key=lambda figure: (figure.setting, figure.table)):
+        figures = list(group)
+        lines = tuple(Line(_compared(figure), bold=False) for figure in figures)
+        of = f"{'mean of ' if len(table.datasets) > 1 else ''}{', '.join(table.datasets)}"
+        about = (of, setting.encoder, _revision(setting), _device(setting), table.source)
+        missing = ", ".join(dict.fromkeys(name for figure in figures for name in figure.missing))
+        notes = (table.notes, missing and f"cells are missing on {missing}")
+        tables.append(Table(_clean("; ".join(filter(None, (" · ".join(about), *notes)))), header, lines))
+    return tables
+
+
+def _compared(figure: Compared) -> tuple[str, ...]:
+    named = (_clean(figure.method), figure.metric, f"{figure.published:.3f}")
+    if figure.measured is None or figure.difference is None:
+        datasets = len(figure.table.datasets)
+        return (*named, f"{GAP} ({len(figure.by_dataset)} of {_plural(datasets, 'data set')})", GAP)
+    return (*named, f"{figure.measured:.3f}", _signed(figure.difference, ".3f"))
 
 
 def _main(board: Board) -> Table:
@@ -143,12 +174,19 @@ def _facts(board: Board) -> str:
         lowest, highest = board.counts[name]
         return f"{lowest:,}" if lowest == highest else f"{lowest:,}{TO}{highest:,}"
 
-    setting = board.setting
-    facts = [f"fingerprint {str(setting.fingerprint)[:12]}", f"encoder revision {str(setting.encoder_revision)[:12]}"]
+    facts = [f"fingerprint {str(board.setting.fingerprint)[:12]}", _revision(board.setting)]
     if board.counts:
         queries = ", ".join(f"{count(f'{split}_queries')} {split}" for split in ("train", "dev", "test"))
         facts = [f"{count('documents')} documents", f"{queries} queries", *facts]
     return " · ".join(facts)
+
+
+def _revision(setting: Setting) -> str:
+    return f"encoder revision {str(setting.encoder_revision)[:12]}"
+
+
+def _device(setting: Setting) -> str:
+    return f"{setting.accelerator}, {_plural(setting.threads, 'thread')}"
 
 
 def _verdict(board: Board) -> str:

@@ -125,6 +125,8 @@ GOOD = 'datasets = ["apidocs"]\nmethods = ["none"]\nseeds = [0]\n'
         (GOOD.replace("apidocs", "apidoc"), "unknown data set 'apidoc'; did you mean 'apidocs'"),
         (GOOD.replace("none", "nome"), "unknown method 'nome'; did you mean 'none'"),
         (GOOD + 'encoders = ["minlm"]\n', "unknown encoder 'minlm'; did you mean 'minilm'"),
+        (GOOD + 'encoders = {apidocs = ["minlm"]}\n', "unknown encoder 'minlm'; did you mean 'minilm'"),
+        (GOOD + 'encoders = {apidoc = ["minilm"]}\n', "unknown data set 'apidoc'; did you mean 'apidocs'"),
         (GOOD + 'split = "grouepd"\n', "suite.toml: split: .*'grouped'"),
         (GOOD + "limit = 0\n", "suite.toml: limit: .*greater than or equal to 1"),
         (GOOD.replace("[0]", '["zero"]'), "suite.toml: seeds.0: .*integer"),

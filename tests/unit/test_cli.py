@@ -29,6 +29,12 @@ def invoke(*arguments: str, code: int = 0) -> Result:
     return result
 
 
+def dry_rows(result: Result) -> list[dict[str, str]]:
+    """The cells of a dry run."""
+    cells: list[dict[str, str]] = json.loads(result.stdout)["cells"]
+    return cells
+
+
 @pytest.fixture
 def run(toy_folder: Path, tiny_model: Path, tmp_path: Path) -> Run:
     def run(*options: str, code: int = 0) -> Result:
@@ -125,7 +131,7 @@ def test_without_a_terminal_nothing_is_cut_or_folded(run: Run) -> None:
 
 def test_commas_split_but_not_inside_brackets(run: Run) -> None:
     asked = "none, adaptor[batch=64,steps=9]+nudge-n[gamma=0.3,compat=reference] ,nudge-m[gamma=1],"
-    rows = json.loads(run("--methods", asked, "--seeds", "3", "--dry-run", "--json").stdout)
+    rows = dry_rows(run("--methods", asked, "--seeds", "3", "--dry-run", "--json"))
     labels = [row["cell"].split(" · ")[2] for row in rows]
     assert labels == ["none", "adaptor[batch=64,steps=9]+nudge-n[gamma=0.3,compat=reference]", "nudge-m[gamma=1.0]"]
 
@@ -135,7 +141,7 @@ def test_a_dry_run_runs_nothing_and_writes_nothing(
 ) -> None:
     monkeypatch.setenv("TUNEBENCH_CACHE", str(tmp_path / "cache of this test"))
     before = sorted(path for path in toy_folder.rglob("*"))
-    rows = json.loads(run("--methods", "none,nudge-n", "--seeds", "0,1", "--dry-run", "--json").stdout)
+    rows = dry_rows(run("--methods", "none,nudge-n", "--seeds", "0,1", "--dry-run", "--json"))
     assert [row["state"] for row in rows] == ["would run"] * 4
     assert list(tmp_path.iterdir()) == []
     assert sorted(path for path in toy_folder.rglob("*")) == before
@@ -143,9 +149,9 @@ def test_a_dry_run_runs_nothing_and_writes_nothing(
 
 def test_a_dry_run_says_what_has_a_record(run: Run) -> None:
     run("--methods", "none", "--seeds", "0")
-    rows = json.loads(run("--methods", "none,nudge-n", "--seeds", "0", "--dry-run", "--json").stdout)
+    rows = dry_rows(run("--methods", "none,nudge-n", "--seeds", "0", "--dry-run", "--json"))
     assert [row["state"] for row in rows] == ["ok", "would run"]
-    rows = json.loads(run("--methods", "none", "--seeds", "0", "--dry-run", "--json", "--overwrite", "always").stdout)
+    rows = dry_rows(run("--methods", "none", "--seeds", "0", "--dry-run", "--json", "--overwrite", "always"))
     assert [row["state"] for row in rows] == ["would run"]
     plain = run("--methods", "none,nudge-n", "--seeds", "0", "--dry-run").stdout
     assert "would run" in plain
@@ -164,7 +170,7 @@ def test_data_alone_takes_the_methods_and_seeds_of_quick(toy_folder: Path, tmp_p
 
     quick = read_suite("quick")
     arguments = ["--data", str(toy_folder), "--out", str(tmp_path / "out"), "--dry-run", "--json"]
-    cells = [row["cell"] for row in json.loads(invoke("run", *arguments).stdout)]
+    cells = [row["cell"] for row in dry_rows(invoke("run", *arguments))]
     assert cells == [
         f"folder:{toy_folder} · minilm · {method} · seed {seed}" for seed in quick.seeds for method in quick.methods
     ]
@@ -174,11 +180,9 @@ def test_options_stand_in_for_what_a_suite_says(toy_folder: Path, tmp_path: Path
     suite = tmp_path / "mine.toml"
     suite.write_text(f'datasets = ["folder:{toy_folder}"]\nmethods = ["none", "nudge-m"]\nseeds = [0, 1]\nlimit = 50\n')
     arguments = [str(suite), "--out", str(tmp_path / "out"), "--dry-run", "--json"]
-    assert len(json.loads(invoke("run", *arguments).stdout)) == 4
-    assert len(json.loads(invoke("run", *arguments, "--seeds", "7").stdout)) == 2
-    cells = [
-        row["cell"] for row in json.loads(invoke("run", *arguments, "--seeds", "7", "--methods", "nudge-n").stdout)
-    ]
+    assert len(dry_rows(invoke("run", *arguments))) == 4
+    assert len(dry_rows(invoke("run", *arguments, "--seeds", "7"))) == 2
+    cells = [row["cell"] for row in dry_rows(invoke("run", *arguments, "--seeds", "7", "--methods", "nudge-n"))]
     assert cells == [f"folder:{toy_folder} · minilm · nudge-n · seed 7"]
 
 

@@ -41,6 +41,12 @@ def test_without_encoders_every_data_set_has_its_own() -> None:
     assert [(cell.split, cell.limit) for cell in found] == [("default", None)] * 2
 
 
+def test_a_data_set_can_have_encoders_of_its_own() -> None:
+    asked = suite(datasets=["a", "b", "c"], encoders={"b": ["y", "x", "y"], "a": ["z"], "not asked for": ["w"]})
+    found = [(cell.dataset, cell.encoder) for cell in cells(asked)]
+    assert found == [("a", "z"), ("b", "y"), ("b", "x"), ("c", "encoder of c")]
+
+
 def test_what_is_named_twice_runs_once() -> None:
     asked = suite(
         datasets=["a", "a"],
@@ -98,12 +104,22 @@ def test_suites_that_come_along_name_what_exists(name: str) -> None:
     assert 10 < len(found.about) < 120, "`tunebench list suites` shows it"
     for dataset in found.datasets:
         check_dataset_name(dataset)
-    for encoder in found.encoders:
-        check_encoder_name(encoder)
+        for encoder in found.encoders_of(dataset):
+            check_encoder_name(encoder)
+    searched = [encoder for dataset in found.datasets for encoder in found.encoders_of(dataset) or ("its own",)]
     unfolded = list(found.cells(default_encoder))
-    assert len(unfolded) == len(found.datasets) * max(1, len(found.encoders)) * len(found.seeds) * len(found.methods)
+    assert len(unfolded) == len(searched) * len(found.seeds) * len(found.methods)
     assert {cell.method for cell in unfolded} == set(found.methods), "written as they will appear in tables"
     assert "none" in found.methods, "gains need a baseline"
+
+
+def test_the_suite_of_the_paper_has_its_models_where_they_apply() -> None:
+    paper = read_suite("paper")
+    texts = dict.fromkeys(["nfcorpus", "scifact", "arguana", "fever", "nq", "triviaqa", "hotpotqa"], "bge gte te3")
+    pictures = dict.fromkeys(["flickr30k", "coco"], "clip clip")
+    found = {name: [encoder.partition("-")[0] for encoder in paper.encoders_of(name)] for name in paper.datasets}
+    assert found == {f"paper/{name}": models.split() for name, models in {**texts, **pictures}.items()}
+    assert paper.seeds == (0,)
 
 
 def test_default_encoders_exist() -> None:
@@ -134,6 +150,10 @@ def test_a_file_is_named_after_itself_unless_it_says_otherwise(tmp_path: Path) -
         (b'datasets = "apidocs"\nmethods = ["none"]\nseeds = [0]', "datasets: "),
         (b'datasets = []\nmethods = ["none"]\nseeds = [0]', "datasets: .*at least 1"),
         (b'datasets = ["apidocs"]\nmethods = []\nseeds = [0]', "methods: .*at least 1"),
+        (
+            b'datasets = ["apidocs"]\nmethods = ["none"]\nseeds = [0]\nencoders = {apidocs = "minilm"}',
+            "encoders.table.apidocs: ",
+        ),
         (b'datasets = ["apidocs"]\nmethods = ["none"]\nseeds = [0.5]', "seeds.0: "),
         (b'datasets = ["apidocs"]\nmethods = ["none"]\nseeds = [0]\nlimit = -1', "limit: "),
         (b'datasets = ["apidocs"]\nmethods = ["none"]\nseeds = [0]\nsplit = "half"', "split: "),

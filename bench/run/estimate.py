@@ -1,0 +1,145 @@
+"""What a run would do, and about what it would cost, found out without fetching anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import groupby
+
+from bench.data.catalogue import CATALOGUE, is_at_hand
+from bench.record import Results
+from bench.run.local import Overwrite, plan
+from bench.run.workbench import Workbench
+from bench.spec import Cell
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an item asks for: tokens, weights by which each is multiplied, and bytes on disk before it is encoded."""
+
+    tokens: int
+    weights: float
+    size: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What an encoder costs: the numbers of a vector, and the work of a document and of a query."""
+
+    dimensions: int
+    document: Work
+    query: Work
+
+
+def _of_texts(dimensions: int, weights: float) -> Cost:
+    return Cost(dimensions, Work(128, weights, 640), Work(16, weights, 80))
+
+
+# Weights without the token tables: 12 · layers · width², for gte-large 16 · layers · width².
+COSTS: Mapping[str, Cost] = {
+    "minilm": _of_texts(384, 10.6e6),
+    "bge-small": _of_texts(384, 21.2e6),
+    "gte-large": _of_texts(1024, 403e6),
+    "te3-large": _of_texts(3072, 0),
+    "clip-b32": Cost(512, Work(50, 85e6, 150_000), Work(77, 38e6, 60)),
+    "clip-l14": Cost(768, Work(257, 302e6, 150_000), Work(77, 85e6, 60)),
+}
+SUSTAINED = 20e12  # operations a second
+ASSUMPTIONS = (
+    "About, taking 128 tokens for a text and 16 for a query, with CLIP 50 (B/32) or 257 (L/14) for a picture and 77 "
+    "for a caption. GPU: 2 × weights × tokens at 20 TFLOP/s, an H100 in float32, for encoding alone; fitting and "
+    "searching come on top. te3-large runs elsewhere, which charges for the tokens. Disk: 4 bytes a dimension, 5 a "
+    "token, 150 kB a picture; vectors that are cached already are counted too. ?: not known before the data set or "
+    "the encoder has been opened."
+)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the cells of one data set and one encoder that would run ask for; None where that is not known.
+
+    Attributes:
+        dataset: its name.
+        encoder: its name; empty in a total.
+        cells: that would run.
+        documents: to be encoded.
+        queries: likewise, of all splits.
+        tokens: of both.
+        gpu_hours: of encoding them.
+        vectors: bytes that they take on disk.
+        data: bytes to be fetched; the first encoder of a data set bears them.
+    """
+
+    dataset: str
+    encoder: str
+    cells: int
+    documents: int | None
+    queries: int | None
+    tokens: int | None = None
+    gpu_hours: float | None = None
+    vectors: int | None = None
+    data: int | None = None
+
+
+SUMMED = tuple(field.name for field in fields(Estimate))[2:]
+
+
+def total(estimates: Sequence[Estimate]) -> Estimate:
+    """The sums of what is known."""
+    known = all(getattr(estimate, name) is not None for estimate in estimates for name in SUMMED)
+    sums = {name: sum(getattr(estimate, name) or 0 for estimate in estimates) for name in SUMMED}
+    return Estimate("total" if known else "total of what is known", "", **sums)
+
+
+def foresee(
+    cells: Sequence[Cell], bench: Workbench, results: Results, overwrite: Overwrite
+) -> tuple[list[tuple[Cell, str]], list[Estimate]]:
+    """Says what a run would do with each cell, and about what that costs.
+
+    A cell "would fetch" when its data set has not been opened before; whether it has a record is not known then.
+    Otherwise it "would run", or the status of the record that stands is given.
+
+    Raises:
+        BadInput: when a data set that is at hand, or the encoder for it, cannot be opened.
+    """
+    states: list[tuple[Cell, str]] = []
+    estimates: list[Estimate] = []
+    for (dataset, encoder), group in groupby(cells, key=lambda cell: (cell.dataset, cell.encoder)):
+        some = list(group)
+        here = is_at_hand(dataset)
+        if here:
+            stands = [record for _, _, record in plan(some, bench, results, overwrite)]
+            found = ["would run" if record is None else record.status for record in stands]
+        else:
+            found = ["would fetch"] * len(some)
+        states += zip(some, found, strict=True)
+        if due := sum(state.startswith("would") for state in found):
+            fetched = not here and all(estimate.dataset != dataset for estimate in estimates)
+            estimates.append(_estimate(Estimate(dataset, encoder, due, *_sizes(some[0], bench, here)), fetched))
+    return states, estimates
+
+
+def _sizes(cell: Cell, bench: Workbench, here: bool) -> tuple[int | None, int | None]:
+    """How many documents and judged queries there are, or are expected."""
+    if here:
+        dataset = bench.load(cell.dataset, cell.limit).dataset
+        return len(dataset.documents), len(dataset.queries)
+    counts = CATALOGUE[cell.dataset].counts
+    if counts is None:
+        return None, None
+    return counts.documents, min(filter(None, (counts.queries, cell.limit)), default=None)
+
+
+def _estimate(sizes: Estimate, fetched: bool) -> Estimate:
+    """Adds what follows from the numbers of documents and queries."""
+    cost = COSTS.get(sizes.encoder)
+    if cost is None or sizes.documents is None or sizes.queries is None:
+        return sizes
+    work = ((sizes.documents, cost.document), (sizes.queries, cost.query))
+    return replace(
+        sizes,
+        tokens=sum(items * each.tokens for items, each in work),
+        gpu_hours=sum(items * 2 * each.weights * each.tokens for items, each in work) / SUSTAINED / 3600,
+        vectors=sum(items * cost.dimensions * 4 for items, _ in work),
+        data=sum(items * each.size for items, each in work) if fetched else 0,
+    )

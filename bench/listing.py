@@ -60,9 +60,9 @@ def _dataset(name: str, entry: Dataset) -> dict[str, str]:
     }
 
 
-def _count(counts: Counts | None, what: str) -> str:
-    number: int | None = None if counts is None else vars(counts)[what]
-    return "" if counts is None or number is None else f"{'' if counts.exact else 'about '}{number:,}"
+def _count(counts: Counts, what: str) -> str:
+    number: int | None = vars(counts)[what]
+    return "" if number is None else f"{'' if counts.exact else 'about '}{number:,}"
 
 
 def _row(name: str, licence: str, about: str) -> dict[str, str]:

@@ -48,8 +48,8 @@ SUSTAINED = 20e12  # operations a second
 ASSUMPTIONS = (
     "About, taking 128 tokens for a text and 16 for a query, with CLIP 50 (B/32) or 257 (L/14) for a picture and 77 "
     "for a caption. GPU: 2 × weights × tokens at 20 TFLOP/s, an H100 in float32, for encoding alone; fitting and "
-    "searching come on top. te3-large runs elsewhere, which charges for the tokens. Disk: 4 bytes a dimension, 5 a "
-    "token, 150 kB a picture; vectors that are cached already are counted too. ?: not known before the data set or "
+    "searching come on top. te3-large runs elsewhere, which charges for the tokens. Disk: 4 bytes a dimension; 5 a "
+    "token and 150 kB a picture where the size of the archive is not known; vectors that are cached already are counted too. ?: not known before the data set or "
     "the encoder has been opened."
 )
 
@@ -125,8 +125,6 @@ def _sizes(cell: Cell, bench: Workbench, here: bool) -> tuple[int | None, int | 
         dataset = bench.load(cell.dataset, cell.limit).dataset
         return len(dataset.documents), len(dataset.queries)
     counts = CATALOGUE[cell.dataset].counts
-    if counts is None:
-        return None, None
     return counts.documents, min(filter(None, (counts.queries, cell.limit)), default=None)
 
 
@@ -141,5 +139,11 @@ def _estimate(sizes: Estimate, fetched: bool) -> Estimate:
         tokens=sum(items * each.tokens for items, each in work),
         gpu_hours=sum(items * 2 * each.weights * each.tokens for items, each in work) / SUSTAINED / 3600,
         vectors=sum(items * cost.dimensions * 4 for items, _ in work),
-        data=sum(items * each.size for items, each in work) if fetched else 0,
+        data=_download(sizes.dataset, sum(items * each.size for items, each in work)) if fetched else 0,
     )
+
+
+def _download(dataset: str, size: int) -> int:
+    """Bytes to be fetched: of the archive where they are known, of the items otherwise."""
+    megabytes = CATALOGUE[dataset].megabytes
+    return size if megabytes is None else int(megabytes * 1e6)

@@ -35,7 +35,7 @@ def archive(zip_server, toy_folder) -> Archive:
 
 def opened(archive: Archive) -> Path:
     """The folder of a data set `beir/toy` that comes from there."""
-    return catalogue.Entry(about="", licence="", citation="", source=archive).folder("beir/toy")
+    return catalogue.Entry("", "", "", archive, Counts(0)).folder("beir/toy")
 
 
 def downloads() -> Path:

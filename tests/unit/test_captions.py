@@ -14,6 +14,7 @@ from bench.cache import cache_folder
 from bench.data import captions, catalogue
 from bench.data.captions import Captions
 from bench.data.catalogue import open_dataset
+from bench.data.counts import Counts
 from bench.data.split import split_queries
 from bench.errors import BadInput
 from tests.conftest import ZipServer, captioned_copy, photograph
@@ -53,7 +54,7 @@ def test_the_split_is_by_caption_and_the_papers(name: str, local_copy: Any) -> N
 
 
 def opened(source: Captions, name: str) -> None:
-    catalogue.Entry(about="", licence="", citation="", source=source).folder(name)
+    catalogue.Entry("", "", "", source, Counts(0)).folder(name)
 
 
 def nothing_is_left() -> bool:

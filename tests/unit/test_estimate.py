@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from bench.cli import main
 from bench.data import catalogue
 from bench.data.counts import Counts
+from bench.run import estimate
 from bench.run.estimate import COSTS, Estimate, total
 
 
@@ -34,8 +35,10 @@ def nothing_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setenv("TUNEBENCH_CACHE", str(tmp_path / "cache"))
-    sizes = {"beir/scifact": Counts(1000, 100), "beir/arguana": Counts(2000, 50), "beir/quora": None}
-    changed = {name: replace(catalogue.CATALOGUE[name], counts=counts) for name, counts in sizes.items()}
+    sizes = {"beir/scifact": Counts(1000, 100), "beir/arguana": Counts(2000, 50), "beir/quora": Counts(500)}
+    changed = {
+        name: replace(catalogue.CATALOGUE[name], counts=counts, megabytes=None) for name, counts in sizes.items()
+    }
     monkeypatch.setattr(catalogue, "CATALOGUE", {**catalogue.CATALOGUE, **changed})
     monkeypatch.setattr("bench.run.estimate.CATALOGUE", catalogue.CATALOGUE)
 
@@ -65,10 +68,16 @@ def test_what_is_fetched_counts_once_for_all_encoders(monkeypatch: pytest.Monkey
     assert [row["vectors"] for row in found] == [1100 * 384 * 4, 1100 * 1024 * 4]
 
 
+def test_an_archive_of_known_size_is_not_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {**estimate.CATALOGUE, "beir/scifact": replace(estimate.CATALOGUE["beir/scifact"], megabytes=2.5)}
+    monkeypatch.setattr(estimate, "CATALOGUE", known)
+    assert dry_run("--datasets", "beir/scifact")["estimate"][0]["data"] == 2_500_000
+
+
 def test_what_is_not_known_is_not_guessed() -> None:
     found = dry_run("--datasets", "beir/quora,beir/scifact")
     quora, scifact = found["estimate"]
-    assert {quora[name] for name in ("documents", "queries", "tokens", "gpu_hours", "vectors", "data")} == {None}
+    assert {quora[name] for name in ("queries", "tokens", "gpu_hours", "vectors", "data")} == {None}
     assert found["total"]["dataset"] == "total of what is known"
     assert found["total"]["tokens"] == scifact["tokens"]
     (unknown,) = dry_run("--datasets", "beir/scifact", "--encoder", "st:some/model")["estimate"]
@@ -99,7 +108,7 @@ def test_the_plain_estimate_is_a_table_with_its_assumptions() -> None:
     result = CliRunner().invoke(main, ["run", "--datasets", "beir/scifact,beir/quora", "--dry-run"])
     lines = [line.split() for line in result.stdout.splitlines()]
     assert ["beir/scifact", "minilm", "12", "1,000", "100", "0.1", "0.00", "0.00", "0.00"] in lines
-    assert ["beir/quora", "minilm", "12", *["?"] * 6] in lines
+    assert ["beir/quora", "minilm", "12", "500", *["?"] * 5] in lines
     assert ["total", "of", "what", "is", "known", "24", "1,000", "100", "0.1", "0.00", "0.00", "0.00"] in lines
     assert "20 TFLOP/s" in result.stdout.splitlines()[-1]
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from bench.data.catalogue import Entry
+from bench.data.counts import Counts
 from bench.data.folder import read_folder
 from bench.data.hub import Hub
 from bench.data.split import default_recipe, split_queries
@@ -24,7 +25,7 @@ def own_caches(tmp_path, monkeypatch) -> None:
 
 def opened(hub: Hub) -> Path:
     """The folder of a data set `paper/toy` that comes from there."""
-    return Entry(about="", licence="", citation="", source=hub).folder("paper/toy")
+    return Entry("", "", "", hub, Counts(0)).folder("paper/toy")
 
 
 def test_texts_judgements_and_split_are_the_authors(tmp_path, toy_folder) -> None:

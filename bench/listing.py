@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from bench.data.catalogue import CATALOGUE as DATASETS
 from bench.data.catalogue import FOLDER
 from bench.data.catalogue import Entry as Dataset
+from bench.data.mteb_tasks import MTEB
 from bench.embed.encoders import CATALOGUE as ENCODERS
 from bench.embed.encoders import SENTENCE_TRANSFORMER
 from bench.errors import BadInput
@@ -22,10 +23,13 @@ def methods() -> Rows:
 
 
 def datasets() -> Rows:
-    """The data catalogue, and any folder; what was opened before is cached."""
+    """The data catalogue, any task of mteb, and any folder; what was opened before is cached."""
     rows = [_dataset(name, entry) for name, entry in DATASETS.items()]
+    tasks = _row(
+        f"{MTEB}TASK", "its own", "any retrieval task of mteb, text or image; TASK/SUBSET where it has several"
+    )
     yours = _row(f"{FOLDER}PATH", "yours", "a BEIR folder: corpus.jsonl, queries.jsonl, qrels/*.tsv")
-    return [*rows, {**yours, "documents": "", "cached": ""}]
+    return [*rows, *({**row, "documents": "", "cached": ""} for row in (tasks, yours))]
 
 
 def encoders() -> Rows:

@@ -8,6 +8,7 @@ from bench.data.catalogue import CATALOGUE as DATASETS
 from bench.data.catalogue import FOLDER
 from bench.data.catalogue import Entry as Dataset
 from bench.data.counts import Counts
+from bench.data.mteb_tasks import MTEB
 from bench.embed.encoders import CATALOGUE as ENCODERS
 from bench.embed.encoders import SENTENCE_TRANSFORMER
 from bench.spec import read_suite, suite_names
@@ -22,10 +23,13 @@ def methods() -> Rows:
 
 
 def datasets() -> Rows:
-    """The data catalogue, and any folder; what was opened before is cached."""
+    """The data catalogue, any task of mteb, and any folder; what was opened before is cached."""
     rows = [_dataset(name, entry) for name, entry in DATASETS.items()]
+    tasks = _row(
+        f"{MTEB}TASK", "its own", "any retrieval task of mteb, text or image; TASK/SUBSET where it has several"
+    )
     yours = _row(f"{FOLDER}PATH", "yours", "a BEIR folder: corpus.jsonl, queries.jsonl, qrels/*.tsv")
-    return [*rows, {**dict.fromkeys(rows[0], ""), **yours}]
+    return [*rows, *({**dict.fromkeys(rows[0], ""), **row} for row in (tasks, yours))]
 
 
 def encoders() -> Rows:

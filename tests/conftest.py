@@ -147,14 +147,14 @@ def packed_folder(folder: Path, inside: str) -> dict[str, bytes]:
 
 def write_hub(folder: Path, tables: Mapping[tuple[str, str], Mapping[str, list[object]]]) -> Path:
     """Writes a data set repository as the Hub has it: a Parquet file for each (configuration, split), and a card."""
-    import pandas as pd
     import yaml
+    from datasets import Dataset
 
     files: dict[str, list[dict[str, str]]] = {}
     for (configuration, split), columns in tables.items():
         path = folder / configuration / f"{split}-00000-of-00001.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
-        pd.DataFrame(columns).to_parquet(path)
+        Dataset.from_dict(dict(columns)).to_parquet(path)
         files.setdefault(configuration, []).append({"split": split, "path": f"{configuration}/{split}-*"})
     card = {"configs": [{"config_name": name, "data_files": parts} for name, parts in files.items()]}
     (folder / "README.md").write_text(f"---\n{yaml.safe_dump(card)}---\n")

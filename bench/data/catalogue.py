@@ -18,6 +18,7 @@ from bench.data.dataset import Dataset
 from bench.data.download import Download
 from bench.data.folder import read_folder
 from bench.data.hub import Hub
+from bench.data.mteb_tasks import MTEB, MtebTask
 from bench.data.packages import Packages
 from bench.errors import BadInput
 from methods import nearest_name
@@ -169,39 +170,64 @@ CATALOGUE: Mapping[str, Entry] = {
 }
 
 
+def entry(name: str) -> Entry:
+    """The entry of a data set of the catalogue, or of a task of mteb.
+
+    Raises:
+        UnknownName: when mteb has no such task.
+        BadInput: when mteb is not installed, or cannot be asked for that task.
+    """
+    if not name.startswith(MTEB):
+        return CATALOGUE[name]
+    task = MtebTask.named(name)
+    return Entry(
+        task.about,
+        task.licence,
+        task.citation,
+        task,
+        task.counts,
+        task.splits,
+        encoder="clip-b32" if task.pictures else "minilm",
+    )
+
+
 def check_dataset_name(name: str) -> None:
-    """Raises `methods.UnknownName`, with the nearest name, when no data set is called so."""
-    if not name.startswith(FOLDER) and name not in CATALOGUE:
-        raise nearest_name("data set", name, [*CATALOGUE, f"{FOLDER}PATH"])
+    """Raises `methods.UnknownName`, with the nearest name, when no data set is called so.
+
+    Whether mteb has a task of that name is seen when it is opened, for to import mteb takes seconds.
+    """
+    if not name.startswith((FOLDER, MTEB)) and name not in CATALOGUE:
+        raise nearest_name("data set", name, [*CATALOGUE, f"{FOLDER}PATH", f"{MTEB}TASK"])
 
 
 def is_at_hand(name: str) -> bool:
     """Whether a data set can be opened without fetching or extracting it first."""
-    return name.startswith(FOLDER) or CATALOGUE[name].is_cached(name)
+    return name.startswith(FOLDER) or entry(name).is_cached(name)
 
 
 def default_encoder(name: str) -> str:
     """The encoder that a data set is searched with when none is asked for."""
-    return "minilm" if name.startswith(FOLDER) else CATALOGUE[name].encoder
+    return "minilm" if name.startswith(FOLDER) else entry(name).encoder
 
 
 def open_dataset(name: str, limit: int | None = None) -> Dataset:
     """Loads a data set.
 
     Args:
-        name: of the catalogue, or `folder:PATH`.
+        name: of the catalogue, `mteb/TASK`, or `folder:PATH`.
         limit: at the most so many judged queries are kept, chosen by a hash of their ids; the corpus stays whole.
 
     Raises:
+        UnknownName: when mteb has no such task.
         BadInput: when it cannot be read or fetched, or its packages are not installed.
     """
     if name.startswith(FOLDER):
         return replace(read_folder(Path(name.removeprefix(FOLDER))).limited(limit), name=name)
-    entry = CATALOGUE[name]
-    folder = entry.folder(name)
+    asked = entry(name)
+    folder = asked.folder(name)
     dataset = read_folder(folder)
-    if entry.counts.exact:
-        _check_counts(name, dataset, entry.counts, folder)
+    if asked.counts.exact:
+        _check_counts(name, dataset, asked.counts, folder)
     return replace(dataset.limited(limit), name=name)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import groupby
 
-from bench.data.catalogue import CATALOGUE, is_at_hand
+from bench.data.catalogue import entry, is_at_hand
 from bench.record import Results
 from bench.run.local import Overwrite, plan
 from bench.run.workbench import Workbench
@@ -48,9 +48,9 @@ SUSTAINED = 20e12  # operations a second
 ASSUMPTIONS = (
     "About, taking 128 tokens for a text and 16 for a query, with CLIP 50 (B/32) or 257 (L/14) for a picture and 77 "
     "for a caption. GPU: 2 × weights × tokens at 20 TFLOP/s, an H100 in float32, for encoding alone; fitting and "
-    "searching come on top. te3-large runs elsewhere, which charges for the tokens. Disk: 4 bytes a dimension; 5 a "
-    "token and 150 kB a picture where the size of the archive is not known; vectors that are cached already are counted too. ?: not known before the data set or "
-    "the encoder has been opened."
+    "searching come on top. te3-large runs elsewhere, which charges for the tokens. Disk: 4 bytes a dimension; where "
+    "the size of the archive is not known, 5 bytes a token and 150 kB a picture to fetch; vectors that are cached "
+    "already are counted too. ?: not known before the data set or the encoder has been opened."
 )
 
 
@@ -124,7 +124,7 @@ def _sizes(cell: Cell, bench: Workbench, here: bool) -> tuple[int | None, int | 
     if here:
         dataset = bench.load(cell.dataset, cell.limit).dataset
         return len(dataset.documents), len(dataset.queries)
-    counts = CATALOGUE[cell.dataset].counts
+    counts = entry(cell.dataset).counts
     return counts.documents, min(filter(None, (counts.queries, cell.limit)), default=None)
 
 
@@ -145,5 +145,5 @@ def _estimate(sizes: Estimate, fetched: bool) -> Estimate:
 
 def _download(dataset: str, size: int) -> int:
     """Bytes to be fetched: of the archive where they are known, of the items otherwise."""
-    megabytes = CATALOGUE[dataset].megabytes
+    megabytes = entry(dataset).megabytes
     return size if megabytes is None else int(megabytes * 1e6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
+from bench.mteb_result import write_task_result
 from bench.record import Record, Results
 from bench.run.cell import run_cell
 from bench.run.workbench import Workbench
@@ -36,9 +37,10 @@ def plan(cells: Sequence[Cell], bench: Workbench, results: Results, overwrite: O
 
 
 def run_cells(planned: Sequence[Planned], bench: Workbench, results: Results) -> Iterator[tuple[Cell, Record]]:
-    """Runs the cells that have no record, writes theirs, and yields each as it is done."""
+    """Runs the cells that have no record, writes theirs (and what mteb reads), and yields each as it is done."""
     for cell, identity, stands in planned:
         if stands is None:
             record, per_query = run_cell(cell, identity, bench)
+            write_task_result(results.folder, record)
             results.write(record, per_query)
             yield cell, record

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +13,11 @@ import torch
 from datasets import Dataset
 from mteb.abstasks import AbsTaskRetrieval
 from mteb.abstasks.task_metadata import TaskMetadata
-from mteb.models.model_meta import ModelMeta
 from mteb.models.models_protocols import SearchProtocol
 
+from bench.interop import MtebSearch
 from bench.score import score
-from methods import Corpus, Csr, Judged, Problem, Queries, Tuned, fit, parse
+from methods import Corpus, Csr, Item, Judged, Problem, Role, Tuned, fit, parse
 
 N, M, D = 150, 90, 12
 
@@ -50,22 +53,18 @@ def tuned(request: pytest.FixtureRequest, documents: np.ndarray, parts: list[Jud
     return fit(parse(request.param), Problem(Corpus.from_vectors(documents), train, dev))
 
 
-class TunedSearch:
-    """Answers mteb's queries by a tuned corpus, as ids and scores."""
+@dataclass(frozen=True)
+class Known:
+    """Knows the vectors of "query 0", "query 1", …"""
 
-    def __init__(self, tuned: Tuned, queries: Queries) -> None:
-        self.tuned, self.queries = tuned, queries
-        self.mteb_model_meta = ModelMeta.create_empty({"name": "tunebench/tuned", "revision": "1"})
+    vectors: torch.Tensor
 
-    def index(self, corpus: Dataset, **_: Any) -> None:
-        self.document_ids = list(corpus["id"])
+    def encode(self, items: Sequence[Item], role: Role) -> torch.Tensor:
+        assert role == "query"
+        return self.vectors[[int(str(item).removeprefix("query ")) for item in items]]
 
-    def search(self, queries: Dataset, *, top_k: int, **_: Any) -> dict[str, dict[str, float]]:
-        ranking = self.tuned.search(self.queries, min(top_k, N))
-        return {
-            query: {self.document_ids[row]: float(value) for row, value in zip(rows, values, strict=True) if row >= 0}
-            for query, rows, values in zip(queries["id"], ranking.rows.tolist(), ranking.scores.tolist(), strict=True)
-        }
+    def save(self, folder: Path) -> None:
+        raise NotImplementedError
 
 
 def metadata() -> TaskMetadata:
@@ -100,7 +99,9 @@ class Toy(AbsTaskRetrieval):
             "corpus": Dataset.from_list(
                 [{"id": f"d{row}", "title": "", "text": f"document {row}"} for row in range(N)]
             ),
-            "queries": Dataset.from_list([{"id": query, "text": f"query {query}"} for query in query_ids]),
+            "queries": Dataset.from_list(
+                [{"id": query, "text": f"query {number}"} for number, query in enumerate(query_ids)]
+            ),
             "relevant_docs": judgements,
             "top_ranked": None,
         }
@@ -117,8 +118,7 @@ def task(parts: list[Judged]) -> Toy:
 
 def test_mteb_finds_the_same_scores(tuned: Tuned, parts: list[Judged], task: Toy) -> None:
     test = parts[2]
-    everything = Queries(test.items, test.vectors)  # mteb takes out by itself what a query must not find
-    model = TunedSearch(tuned, everything)
+    model = MtebSearch(tuned, Known(test.vectors), [f"d{row}" for row in range(N)])
     assert isinstance(model, SearchProtocol)
     theirs = task.evaluate(model, split="test", encode_kwargs={})["default"]
 

@@ -48,7 +48,7 @@ def run(toy_folder: Path, tiny_model: Path, tmp_path: Path) -> Run:
     ("what", "known"),
     [
         ("methods", method_names()),
-        ("datasets", [*DATASETS, "folder:PATH"]),
+        ("datasets", [*DATASETS, "mteb/TASK", "folder:PATH"]),
         ("encoders", [*ENCODERS, "st:ID_OR_FOLDER"]),
         ("suites", suite_names()),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,16 +30,11 @@ from bench.score import score
 from methods import Corpus, Item, Judged, Picture, Problem, Role, Tuned, VectorTuned, fit, parse
 from tests.conftest import write_hub
 
-WITH_MTEB = """
-import mteb
-from bench.interop import MtebSearch
-result = mteb.evaluate(MtebSearch(tuned, encoder, dataset.document_ids), mteb.get_task("SciFact"), cache=None)
-"""
-WITH_BEIR = """
-from beir.retrieval.evaluation import EvaluateRetrieval
-from bench.interop import BeirSearch
-found = EvaluateRetrieval(BeirSearch(tuned, encoder, dataset.document_ids)).retrieve(corpus, queries)
-"""
+README = Path(__file__).parents[2] / "README.md"
+WITH_MTEB, WITH_BEIR = (
+    next(code for code in re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL) if name in code)
+    for name in ("MtebSearch", "BeirSearch")
+)
 METHODS = pytest.mark.parametrize("tuned", ["none", "nudge-n", "adaptor[batch=16,steps=20]"], indirect=True)
 
 

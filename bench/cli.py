@@ -107,7 +107,7 @@ def run(
     from bench.device import open_device
     from bench.record import Results
     from bench.run.estimate import foresee
-    from bench.run.local import plan, run_cells
+    from bench.run.local import checked, plan, run_cells
     from bench.run.workbench import Workbench
     from bench.show import RunView, print_boards, print_foresight
 
@@ -122,10 +122,9 @@ def run(
             print_foresight(states, estimates, as_json=as_json)
             return
         planned = plan(cells, bench, results, overwrite)
-        costs = bench.costs(cell for cell, _, stands in planned if stands is None)
+        costs = bench.costs(each.cell for each in planned if each.due and not each.problem)
         view.costs(costs)
-        for encoder in costs:
-            encoder.check()
+        planned = checked(planned, costs)
         view.begin(planned)
         failed = 0
         for cell, record in run_cells(planned, bench, results):

@@ -83,6 +83,10 @@ class Results:
         path = self.folder / "records" / f"{cell_id(identity)}.json"
         return _read(path) if path.exists() else None
 
+    def forget(self, identity: dict[str, Any]) -> None:
+        """Removes the record of the cell with this identity, if there is one."""
+        (self.folder / "records" / f"{cell_id(identity)}.json").unlink(missing_ok=True)
+
     def records(self) -> Iterator[Record]:
         """All records, in an order that depends on their identities alone.
 

@@ -70,7 +70,7 @@ class RunView:
 
     def begin(self, planned: Sequence[Planned]) -> None:
         """Says how many cells are to run and how many have a record already."""
-        due = sum(stands is None for _, _, stands in planned)
+        due = sum(each.due for each in planned)
         self._say(
             f"{due} of {len(planned)} cells to run"
             if due

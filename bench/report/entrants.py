@@ -20,20 +20,22 @@ class Setting:
     limit: int | None
     encoder: str
     encoder_revision: str
+    encoder_settings: str
     accelerator: str
     threads: int
 
     @classmethod
     def of(cls, record: Record) -> Setting:
         """The setting in which a cell ran."""
-        return cls(**{name: record.identity[name] for name in SETTING})
+        return cls(**{name: record.identity.get(name, "") for name in SETTING})
 
     @property
     def order(self) -> tuple[str | int, ...]:
         """Sorts settings that miss a value, a failed cell's fingerprint or the limit, among those that have one."""
         limit = -1 if self.limit is None else self.limit
-        names = (self.dataset, self.encoder, self.split, self.accelerator, self.fingerprint, self.encoder_revision)
-        return (*(str(name) for name in names), self.threads, limit)
+        names = (self.dataset, self.encoder, self.split, self.accelerator, self.fingerprint)
+        encoder = (self.encoder_revision, self.encoder_settings)
+        return (*(str(name) for name in (*names, *encoder)), self.threads, limit)
 
 
 SETTING = tuple(field.name for field in fields(Setting))

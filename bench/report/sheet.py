@@ -182,7 +182,8 @@ def _facts(board: Board) -> str:
 
 
 def _revision(setting: Setting) -> str:
-    return f"encoder revision {str(setting.encoder_revision)[:12]}"
+    settings = f" ({setting.encoder_settings})" if setting.encoder_settings else ""
+    return f"encoder revision {str(setting.encoder_revision)[:12]}{settings}"
 
 
 def _device(setting: Setting) -> str:

@@ -36,6 +36,11 @@ def run_cell(cell: Cell, identity: dict[str, Any], bench: Workbench) -> tuple[Re
     return _record(cell, identity, clock, "ok", metrics=metrics), per_query
 
 
+def failed(cell: Cell, identity: dict[str, Any], device: torch.device, problem: BadInput) -> Record:
+    """The record of a cell that cannot run."""
+    return _record(cell, identity, Clock(device), "failed", reason=_reason(problem))
+
+
 def _measure(
     cell: Cell, identity: dict[str, Any], bench: Workbench, clock: Clock
 ) -> tuple[dict[str, Any], pd.DataFrame]:

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from bench.data.catalogue import entry, is_at_hand
 from bench.record import Results
-from bench.run.local import Overwrite, plan
+from bench.run.local import Overwrite, Planned, plan
 from bench.run.workbench import Workbench
 from bench.spec import Cell
 
@@ -97,10 +97,7 @@ def foresee(
     """Says what a run would do with each cell, and about what that costs.
 
     A cell "would fetch" when its data set has not been opened before; whether it has a record is not known then.
-    Otherwise it "would run", or the status of the record that stands is given.
-
-    Raises:
-        BadInput: when a data set that is at hand, or the encoder for it, cannot be opened.
+    Otherwise it "would run", "cannot run" and why, or the status of the record that stands is given.
     """
     states: list[tuple[Cell, str]] = []
     estimates: list[Estimate] = []
@@ -108,8 +105,7 @@ def foresee(
         some = list(group)
         here = is_at_hand(dataset)
         if here:
-            stands = [record for _, _, record in plan(some, bench, results, overwrite)]
-            found = ["would run" if record is None else record.status for record in stands]
+            found = [_state(each) for each in plan(some, bench, results, overwrite)]
         else:
             found = ["would fetch"] * len(some)
         states += zip(some, found, strict=True)
@@ -117,6 +113,12 @@ def foresee(
             fetched = not here and all(estimate.dataset != dataset for estimate in estimates)
             estimates.append(_estimate(Estimate(dataset, encoder, due, *_sizes(some[0], bench, here)), fetched))
     return states, estimates
+
+
+def _state(planned: Planned) -> str:
+    if planned.problem:
+        return f"cannot run: {planned.problem}"
+    return "would run" if planned.stands is None else planned.stands.status
 
 
 def _sizes(cell: Cell, bench: Workbench, here: bool) -> tuple[int | None, int | None]:

@@ -61,18 +61,31 @@ class Workbench:
         Raises:
             BadInput: when the data set or the encoder cannot be opened, or the data set not be split so.
         """
-        dataset = self.load(cell.dataset, cell.limit).dataset
+        dataset, encoder = self.load(cell.dataset, cell.limit).dataset, self.encoder(cell.encoder)
         recipe = default_recipe(dataset) if cell.split == "default" else cell.split
         self.split(cell.dataset, cell.limit, recipe, cell.seed)
+        return {
+            **self.asked(cell),
+            "fingerprint": dataset.fingerprint,
+            "split": recipe,
+            "encoder_revision": encoder.revision,
+            "encoder_settings": ", ".join(
+                f"{name} {value}" for name, value in encoder.settings.items() if name not in {"encoder", "revision"}
+            ),
+        }
+
+    def asked(self, cell: Cell) -> dict[str, Any]:
+        """As much of its identity as is known before its data set and its encoder are opened."""
         method = parse(cell.method)
         return {
             "schema": SCHEMA_VERSION,
             "dataset": cell.dataset,
-            "fingerprint": dataset.fingerprint,
-            "split": recipe,
+            "fingerprint": "",
+            "split": cell.split,
             "limit": cell.limit,
             "encoder": cell.encoder,
-            "encoder_revision": self.encoder(cell.encoder).revision,
+            "encoder_revision": "",
+            "encoder_settings": "",
             "method": cell.method,
             "method_version": _version(method),
             "hyperparameters": hyperparameters(method),

@@ -55,6 +55,7 @@ def write_cell(results: Results, dataset: int, method: int, seed: int) -> None:
             "limit": None,
             "encoder": "minilm",
             "encoder_revision": "r1",
+            "encoder_settings": "dtype float32",
             "method": name,
             "method_version": 1,
             "hyperparameters": {"name": name, "version": 1},

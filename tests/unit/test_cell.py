@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import random
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -230,7 +231,7 @@ def test_a_record_holds_what_was_measured(run: Run, tmp_path: Path, toy_folder: 
     assert record.memory["rss"] > 1e7
     for name in ("tunebench", "commit", "python", "platform", "processor", "cores", "torch", "numpy"):
         assert name in record.environment
-    assert record.identity | {"fingerprint": "", "encoder_revision": "", "threads": 0} == {
+    assert record.identity | {"fingerprint": "", "encoder_revision": "", "encoder_settings": "", "threads": 0} == {
         "schema": 1,
         "dataset": f"folder:{toy_folder}",
         "fingerprint": "",
@@ -238,6 +239,7 @@ def test_a_record_holds_what_was_measured(run: Run, tmp_path: Path, toy_folder: 
         "limit": None,
         "encoder": f"st:{tiny_model}",
         "encoder_revision": "",
+        "encoder_settings": "",
         "method": "spy",
         "method_version": 1,
         "hyperparameters": {
@@ -252,6 +254,7 @@ def test_a_record_holds_what_was_measured(run: Run, tmp_path: Path, toy_folder: 
         "threads": 0,
     }
     assert record.identity["threads"] == torch.get_num_threads()
+    assert re.fullmatch(r"max_length 0, dtype b?float(16|32)", record.identity["encoder_settings"])
 
 
 def test_metrics_are_the_means_of_the_scores_beside_them(run: Run, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ SETTING = {
     "limit": None,
     "encoder": "minilm",
     "encoder_revision": "r1",
+    "encoder_settings": "dtype float32",
     "accelerator": "cpu",
     "threads": 2,
 }

@@ -29,6 +29,7 @@ def only(cells: Cells) -> Board:
         {"limit": 500},
         {"encoder": "bge-small"},
         {"encoder_revision": "r2"},
+        {"encoder_settings": "dtype bfloat16"},
         {"accelerator": "NVIDIA H200"},
         {"threads": 8},
     ],

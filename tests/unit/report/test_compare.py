@@ -160,6 +160,7 @@ def test_an_average_waits_for_all_of_its_data_sets(cells: Cells) -> None:
         {"method": "nudge-n"},
         {"encoder": "clip-l14"},
         {"encoder_revision": "r2"},
+        {"encoder_settings": "dtype bfloat16"},
         {"accelerator": "NVIDIA H100"},
         {"threads": 8},
     ],
@@ -215,7 +216,7 @@ def test_a_table_says_what_it_is_of_and_what_is_missing(cells: Cells) -> None:
     }
     (table,) = published_tables(compare_published(load_boards(cells.folder)))
     assert table.caption.startswith(
-        "mean of paper/flickr30k, paper/coco · clip-b32 · encoder revision r1 · cpu, 2 threads"
+        "mean of paper/flickr30k, paper/coco · clip-b32 · encoder revision r1 (dtype float32) · cpu, 2 threads"
     )
     assert "arXiv 2409.02343; split by caption" in table.caption
     assert table.caption.endswith("; cells are missing on paper/flickr30k")

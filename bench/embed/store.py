@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mode
 from typing import Protocol
 
 import numpy as np
@@ -74,40 +75,57 @@ class Store:
 
         Args:
             encoder: what encodes.
-            items: n texts.
+            items: n texts or pictures.
             role: as what they are encoded.
             normalise: whether vectors are scaled to unit length.
             progress: is told how many items more are done.
 
         Raises:
-            BadInput: when the encoder gives a vector that is not finite, or is zero where a unit vector is due.
+            BadInput: when the encoder gives a vector that is not finite, or is zero where a unit vector is due, or
+                that has not the dimensions of those that are stored.
         """
         about = {**encoder.settings, "role": role, "normalise": normalise, "items": _fingerprint(items)}
         folder = self.folder / hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
         folder.mkdir(parents=True, exist_ok=True)
+        paths = [folder / f"{number:06d}.npy" for number in range(-(-len(items) // SHARD))]
         shards, seconds = [], 0.0
         with FileLock(folder / "lock"):
             (folder / "about.json").write_text(json.dumps({**about, "n": len(items)}, indent=1) + "\n")
-            for start in range(0, len(items), SHARD):
-                some = items[start : start + SHARD]
-                path = folder / f"{start // SHARD:06d}.npy"
-                took = _vouched_seconds(path)
-                if took is None:
-                    took = _encode_shard(path, encoder, some, role, normalise)
-                seconds += took
+            stored = _stored(paths)
+            width = next((shard.width for shard in stored.values()), None)
+            for number, path in enumerate(paths):
+                some = items[number * SHARD : (number + 1) * SHARD]
+                shard = stored.get(path) or _encode_shard(path, encoder, some, role, normalise, width)
+                width = shard.width
+                seconds += shard.seconds
                 # Copy-on-write, because torch shares only memory that it could write to; the file stays as it is.
                 shards.append(np.load(path, mmap_mode="c", allow_pickle=False))
                 progress(len(some))
         return Embeddings(tuple(shards), seconds)
 
 
-def _encode_shard(path: Path, encoder: Encoder, items: Sequence[Item], role: Role, normalise: bool) -> float:
-    """Encodes each distinct item once, writes the array and then its voucher; returns the seconds it took."""
+@dataclass(frozen=True)
+class _Shard:
+    """What is known of a stored shard: the seconds that encoding it took, and its dimensions."""
+
+    seconds: float
+    width: int
+
+
+def _encode_shard(
+    path: Path, encoder: Encoder, items: Sequence[Item], role: Role, normalise: bool, width: int | None
+) -> _Shard:
+    """Encodes each distinct item once, writes the array and then its voucher."""
     began = time.perf_counter()
     place: dict[Item, int] = {}
     for item in items:
         place.setdefault(item, len(place))
     vectors = encoder.encode(list(place), role)[[place[item] for item in items]]
+    if width not in (None, vectors.shape[1]):
+        raise BadInput(
+            f"{path.parent}: holds vectors of {width} dimensions, but the encoder gives {vectors.shape[1]} now; "
+            "remove that folder, or bring back the encoder that it is from"
+        )
     lengths = vectors.norm(dim=1, keepdim=True)
     bad = (~lengths[:, 0].isfinite() | (lengths[:, 0] == 0 if normalise else False)).nonzero()
     if len(bad):
@@ -122,19 +140,31 @@ def _encode_shard(path: Path, encoder: Encoder, items: Sequence[Item], role: Rol
     unfinished.replace(path)
     unfinished.write_text(voucher)
     unfinished.replace(path.with_suffix(".json"))
-    return took
+    return _Shard(took, array.shape[1])
 
 
-def _vouched_seconds(path: Path) -> float | None:
-    """What the shard took to encode, or None when it is missing or not what its voucher says."""
+def _stored(paths: Sequence[Path]) -> dict[Path, _Shard]:
+    """The shards that are what their vouchers say, and have the dimensions that most of them have."""
+    found = {path: shard for path in paths if (shard := _vouched(path)) is not None}
+    usual = mode(shard.width for shard in found.values()) if found else None
+    for path in [path for path, shard in found.items() if shard.width != usual]:
+        warnings.warn(
+            f"{path}: {found.pop(path).width} dimensions where the other shards have {usual}, so it is encoded again",
+            stacklevel=2,
+        )
+    return found
+
+
+def _vouched(path: Path) -> _Shard | None:
+    """A shard, or None when it is missing or not what its voucher says."""
     voucher = path.with_suffix(".json")
     if not voucher.exists():
         return None
     try:
         said = json.loads(voucher.read_text())
         if said["sha256"] == _file_hash(path):
-            return float(said["seconds"])
-    except (OSError, ValueError, KeyError, TypeError):
+            return _Shard(float(said["seconds"]), np.load(path, mmap_mode="r", allow_pickle=False).shape[1])
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
         pass
     warnings.warn(f"{path}: damaged, so it is encoded again", stacklevel=2)
     return None

@@ -18,7 +18,8 @@ from bench.cache import cache_folder
 from bench.data.catalogue import open_dataset
 from bench.data.dataset import Dataset
 from bench.data.split import Recipe, Split, default_recipe, split_queries
-from bench.embed.encoders import SentenceEncoder, open_encoder
+from bench.embed.encoders import open_encoder
+from bench.embed.sentence import SentenceEncoder
 from bench.embed.store import Embeddings, Store
 from bench.errors import BadInput
 from bench.record import SCHEMA_VERSION
@@ -45,9 +46,13 @@ class Workbench:
         store: of embeddings.
     """
 
-    def __init__(self, device: torch.device, progress: Progress) -> None:
-        """`progress` is told what is being encoded, how many items more are done, and of how many."""
+    def __init__(self, device: torch.device, progress: Progress, *, trust_remote_code: bool = False) -> None:
+        """`progress` is told what is being encoded, how many items more are done, and of how many.
+
+        `trust_remote_code` lets encoders run the Python code that comes with them.
+        """
         self.device = device
+        self._trust_remote_code = trust_remote_code
         self.store = Store(cache_folder() / "embeddings")
         self._progress = progress
         self.load = lru_cache(maxsize=1)(self._load)
@@ -64,7 +69,7 @@ class Workbench:
         dataset = self.load(cell.dataset, cell.limit).dataset
         recipe = default_recipe(dataset) if cell.split == "default" else cell.split
         self.split(cell.dataset, cell.limit, recipe, cell.seed)
-        method = parse(cell.method)
+        method, encoder = parse(cell.method), self.encoder(cell.encoder)
         return {
             "schema": SCHEMA_VERSION,
             "dataset": cell.dataset,
@@ -72,7 +77,8 @@ class Workbench:
             "split": recipe,
             "limit": cell.limit,
             "encoder": cell.encoder,
-            "encoder_revision": self.encoder(cell.encoder).revision,
+            "encoder_revision": encoder.revision,
+            "encoder_settings": encoder.settings,
             "method": cell.method,
             "method_version": _version(method),
             "hyperparameters": hyperparameters(method),
@@ -109,7 +115,7 @@ class Workbench:
         return split_queries(self.load(name, limit).dataset, recipe, seed)
 
     def _encoder(self, name: str) -> SentenceEncoder:
-        return open_encoder(name, str(self.device))
+        return open_encoder(name, str(self.device), trust_remote_code=self._trust_remote_code)
 
     def _embeddings(self, name: str, limit: int | None, encoder: str, role: Role) -> Embeddings:
         dataset = self.load(name, limit).dataset

@@ -148,6 +148,15 @@ def test_what_can_change_the_result_runs_again(
     assert len(list((tmp_path / "out" / "records").iterdir())) == 7
 
 
+def test_a_processor_with_bfloat16_and_one_without_make_two_cells(
+    run: Run, ran: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for has in (True, False, True):
+        monkeypatch.setattr("bench.embed.sentence.has_bfloat16", lambda device, has=has: has)
+        run("spy")
+    assert ran == ["spy 0", "spy 0"]
+
+
 def test_a_method_that_raises_fails_its_own_cell_alone(run: Run, tmp_path: Path) -> None:
     result = run("none,failing,spy", code=1)
     found = records(tmp_path / "out")
@@ -230,7 +239,8 @@ def test_a_record_holds_what_was_measured(run: Run, tmp_path: Path, toy_folder: 
     assert record.memory["rss"] > 1e7
     for name in ("tunebench", "commit", "python", "platform", "processor", "cores", "torch", "numpy"):
         assert name in record.environment
-    assert record.identity | {"fingerprint": "", "encoder_revision": "", "threads": 0} == {
+    varying = {"fingerprint": "", "encoder_revision": "", "encoder_settings": {}, "threads": 0}
+    assert record.identity | varying == {
         "schema": 1,
         "dataset": f"folder:{toy_folder}",
         "fingerprint": "",
@@ -238,6 +248,7 @@ def test_a_record_holds_what_was_measured(run: Run, tmp_path: Path, toy_folder: 
         "limit": None,
         "encoder": f"st:{tiny_model}",
         "encoder_revision": "",
+        "encoder_settings": {},
         "method": "spy",
         "method_version": 1,
         "hyperparameters": {
@@ -252,6 +263,7 @@ def test_a_record_holds_what_was_measured(run: Run, tmp_path: Path, toy_folder: 
         "threads": 0,
     }
     assert record.identity["threads"] == torch.get_num_threads()
+    assert record.identity["encoder_settings"] == open_encoder(f"st:{tiny_model}").settings
 
 
 def test_metrics_are_the_means_of_the_scores_beside_them(run: Run, tmp_path: Path) -> None:
@@ -341,6 +353,7 @@ def _seed(record: Record) -> int:
     return record.seed
 
 
+@pytest.mark.usefixtures("float32")
 def test_a_method_is_given_the_vectors_of_its_queries(run: Run, tiny_model: Path) -> None:
     from sentence_transformers import SentenceTransformer
 

@@ -67,6 +67,7 @@ def main() -> None:
 @click.option("--split", type=click.Choice(["default", "official", "random", "grouped"]), help="How queries are split.")
 @click.option("--limit", type=int, metavar="N", help="Keep at the most N judged queries of each data set.")
 @click.option("--device", default="cpu", show_default=True, metavar="DEVICE", help="cpu, cuda or cuda:0.")
+@click.option("--trust-remote-code", is_flag=True, help="Let encoders run the Python code that comes with them.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -82,10 +83,11 @@ def main() -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Show the cells, which would run, and about what that costs.")
 @json_option
-def run(
+def run(  # noqa: PLR0913, PLR0917 — one a command-line option
     suite: str | None,
     data: str | None,
     device: str,
+    trust_remote_code: bool,
     out: Path | None,
     overwrite: Literal["never", "failed", "always"],
     dry_run: bool,
@@ -115,7 +117,7 @@ def run(
     cells = list(asked.cells(default_encoder))
     results = Results(out or Path("results/local") / asked.name)
     with RunView(quiet=as_json) as view:
-        bench = Workbench(open_device(device), view.encoding)
+        bench = Workbench(open_device(device), view.encoding, trust_remote_code=trust_remote_code)
         if dry_run:
             states, estimates = foresee(cells, bench, results, overwrite)
             view.costs(bench.costs(cell for cell, state in states if state == "would run"))

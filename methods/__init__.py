@@ -24,7 +24,7 @@ from methods._registry import (
     parse,
     written,
 )
-from methods._search import Ranking, top_k
+from methods._search import Ranking, has_bfloat16, top_k
 from methods._tuned import Tuned, VectorTuned
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "UnknownName",
     "VectorTuned",
     "fit",
+    "has_bfloat16",
     "hyperparameters",
     "label",
     "load_method",

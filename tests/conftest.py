@@ -300,3 +300,9 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.save_pretrained(folder)
     SentenceTransformer(str(folder), device="cpu").save_pretrained(str(folder / "tiny"))
     return folder / "tiny"
+
+
+@pytest.fixture
+def float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Encoders compute in float32, whatever the processor has."""
+    monkeypatch.setattr("bench.embed.sentence.has_bfloat16", lambda device: False)

@@ -12,9 +12,10 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mode
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -115,18 +116,21 @@ class Store:
             progress: is told how many items more are done.
 
         Raises:
-            BadInput: when the encoder gives a vector that is not finite, or is zero where a unit vector is due.
+            BadInput: when the encoder gives a vector that is not finite, or is zero where a unit vector is due, or
+                that has not the dimensions of those that are stored.
         """
         about, folder = self._place(encoder, items, role, normalise)
         folder.mkdir(parents=True, exist_ok=True)
+        places = _places(folder, len(items))
         shards, seconds = [], 0.0
         with FileLock(folder / "lock"):
             (folder / "about.json").write_text(json.dumps({**about, "n": len(items)}, indent=1) + "\n")
-            for path, rows in _shards(folder, len(items)):
-                took = _vouched_seconds(path)
-                if took is None:
-                    took = _encode_shard(path, encoder, items[rows], role, normalise)
-                seconds += took
+            stored = _stored(places)
+            width = next((shard.width for shard in stored.values()), None)
+            for path, rows in places.items():
+                shard = stored.get(path) or _encode_shard(path, encoder, items[rows], role, normalise, width)
+                width = shard.width
+                seconds += shard.seconds
                 # Copy-on-write, because torch shares only memory that it could write to; the file stays as it is.
                 shards.append(np.load(path, mmap_mode="c", allow_pickle=False))
                 progress(len(shards[-1]))
@@ -137,8 +141,10 @@ class Store:
     ) -> Iterator[list[Item]]:
         """The items that `embed` would have encoded, shard by shard."""
         _, folder = self._place(encoder, items, role, normalise)
-        for path, rows in _shards(folder, len(items)):
-            if _vouched_seconds(path) is None:
+        places = _places(folder, len(items))
+        stored = _stored(places)
+        for path, rows in places.items():
+            if path not in stored:
                 yield list(dict.fromkeys(items[rows]))
 
     def _place(
@@ -155,19 +161,33 @@ class Store:
         return about, self.folder / name
 
 
-def _shards(folder: Path, n: int) -> Iterator[tuple[Path, slice]]:
+def _places(folder: Path, n: int) -> dict[Path, slice]:
     """Each shard's file, and which of the n items are in it."""
-    for start in range(0, n, SHARD):
-        yield folder / f"{start // SHARD:06d}.npy", slice(start, start + SHARD)
+    return {folder / f"{start // SHARD:06d}.npy": slice(start, start + SHARD) for start in range(0, n, SHARD)}
 
 
-def _encode_shard(path: Path, encoder: Encoder, items: Sequence[Item], role: Role, normalise: bool) -> float:
-    """Encodes each distinct item once, writes the array and then its voucher; returns the seconds it took."""
+@dataclass(frozen=True)
+class _Shard:
+    """What is known of a stored shard: the seconds that encoding it took, and its dimensions."""
+
+    seconds: float
+    width: int
+
+
+def _encode_shard(
+    path: Path, encoder: Encoder, items: Sequence[Item], role: Role, normalise: bool, width: int | None
+) -> _Shard:
+    """Encodes each distinct item once, writes the array and then its voucher."""
     began = time.perf_counter()
     place: dict[Item, int] = {}
     for item in items:
         place.setdefault(item, len(place))
     vectors = encoder.encode(list(place), role)[[place[item] for item in items]]
+    if width not in (None, vectors.shape[1]):
+        raise BadInput(
+            f"{path.parent}: holds vectors of {width} dimensions, but the encoder gives {vectors.shape[1]} now; "
+            "remove that folder, or bring back the encoder that it is from"
+        )
     lengths = vectors.norm(dim=1, keepdim=True)
     bad = (~lengths[:, 0].isfinite() | (lengths[:, 0] == 0 if normalise else False)).nonzero()
     if len(bad):
@@ -182,19 +202,31 @@ def _encode_shard(path: Path, encoder: Encoder, items: Sequence[Item], role: Rol
     unfinished.replace(path)
     unfinished.write_text(voucher)
     unfinished.replace(path.with_suffix(".json"))
-    return took
+    return _Shard(took, array.shape[1])
 
 
-def _vouched_seconds(path: Path) -> float | None:
-    """What the shard took to encode, or None when it is missing or not what its voucher says."""
+def _stored(paths: Iterable[Path]) -> dict[Path, _Shard]:
+    """The shards that are what their vouchers say, and have the dimensions that most of them have."""
+    found = {path: shard for path in paths if (shard := _vouched(path)) is not None}
+    usual = mode(shard.width for shard in found.values()) if found else None
+    for path in [path for path, shard in found.items() if shard.width != usual]:
+        warnings.warn(
+            f"{path}: {found.pop(path).width} dimensions where the other shards have {usual}, so it is encoded again",
+            stacklevel=2,
+        )
+    return found
+
+
+def _vouched(path: Path) -> _Shard | None:
+    """A shard, or None when it is missing or not what its voucher says."""
     voucher = path.with_suffix(".json")
     if not voucher.exists():
         return None
     try:
         said = json.loads(voucher.read_text())
         if said["sha256"] == _file_hash(path):
-            return float(said["seconds"])
-    except (OSError, ValueError, KeyError, TypeError):
+            return _Shard(float(said["seconds"]), np.load(path, mmap_mode="r", allow_pickle=False).shape[1])
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
         pass
     warnings.warn(f"{path}: damaged, so it is encoded again", stacklevel=2)
     return None

@@ -45,9 +45,13 @@ class Workbench:
         store: of embeddings.
     """
 
-    def __init__(self, device: torch.device, progress: Progress) -> None:
-        """`progress` is told what is being encoded, how many items more are done, and of how many."""
+    def __init__(self, device: torch.device, progress: Progress, *, trust_remote_code: bool = False) -> None:
+        """`progress` is told what is being encoded, how many items more are done, and of how many.
+
+        `trust_remote_code` lets encoders run the Python code that comes with them.
+        """
         self.device = device
+        self._trust_remote_code = trust_remote_code
         self.store = Store(cache_folder() / "embeddings")
         self._progress = progress
         self.load = lru_cache(maxsize=1)(self._load)

@@ -23,7 +23,8 @@ from PIL import Image
 from bench.data.dataset import Dataset
 from bench.data.folder import read_folder
 from bench.data.split import split_queries
-from bench.embed.encoders import SentenceEncoder, open_encoder
+from bench.embed.encoders import open_encoder
+from bench.embed.sentence import SentenceEncoder
 from bench.errors import BadInput
 from bench.interop import BeirSearch, MtebSearch
 from bench.score import score

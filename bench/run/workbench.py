@@ -147,7 +147,7 @@ class Workbench:
         return split_queries(self.load(name, limit).dataset, recipe, seed)
 
     def _encoder(self, name: str) -> IdentifiedEncoder:
-        return open_encoder(name, str(self.device))
+        return open_encoder(name, str(self.device), trust_remote_code=self._trust_remote_code)
 
     def _items(self, name: str, limit: int | None, role: Role) -> Sequence[Item]:
         dataset = self.load(name, limit).dataset

@@ -244,6 +244,6 @@ def test_code_of_a_model_runs_only_where_a_person_says_so(
     result = CliRunner().invoke(
         main, [*run, "--out", str(tmp_path / "out"), *(["--trust-remote-code"] if trust else [])]
     )
-    assert result.exit_code == (0 if trust else 1)
+    assert result.exit_code == (0 if trust else 1), result.stderr
     assert (tmp_path / "ran").exists() is trust
     assert ("if you trust it, pass --trust-remote-code" in result.stderr) is not trust

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from bench.embed.icon_clip import icon_clip
+from bench.embed.store import IdentifiedEncoder
 from bench.errors import BadInput
 from methods import Item, Role, nearest_name
 
@@ -102,11 +104,12 @@ class Entry:
 
     about: str
     licence: str
-    open: Callable[[str], SentenceEncoder]
+    open: Callable[[str], IdentifiedEncoder]
 
 
 CATALOGUE: Mapping[str, Entry] = {
     "minilm": Entry("all-MiniLM-L6-v2, 384 dimensions, text up to 128 tokens", "Apache-2.0", minilm),
+    "icon-clip": Entry("MiniLM and a small network for pictures of icons, 256 dimensions", "Apache-2.0", icon_clip),
 }
 
 
@@ -116,7 +119,7 @@ def check_encoder_name(name: str) -> None:
         raise nearest_name("encoder", name, [*CATALOGUE, f"{SENTENCE_TRANSFORMER}ID_OR_FOLDER"])
 
 
-def open_encoder(name: str, device: str = "cpu") -> SentenceEncoder:
+def open_encoder(name: str, device: str = "cpu") -> IdentifiedEncoder:
     """Opens an encoder of the catalogue, or `st:` and the id or folder of a sentence-transformers model.
 
     Raises:

@@ -33,6 +33,11 @@ class IdentifiedEncoder(Encoder, Protocol):
     """An encoder that can say what decides its vectors."""
 
     @property
+    def revision(self) -> str:
+        """What tells its weights from others."""
+        ...
+
+    @property
     def settings(self) -> dict[str, str | int]:
         """All that decides a vector, besides the item and its role, as plain JSON."""
         ...

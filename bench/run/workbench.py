@@ -18,8 +18,8 @@ from bench.cache import cache_folder
 from bench.data.catalogue import open_dataset
 from bench.data.dataset import Dataset
 from bench.data.split import Recipe, Split, default_recipe, split_queries
-from bench.embed.encoders import SentenceEncoder, open_encoder
-from bench.embed.store import Embeddings, Store
+from bench.embed.encoders import open_encoder
+from bench.embed.store import Embeddings, IdentifiedEncoder, Store
 from bench.errors import BadInput
 from bench.record import SCHEMA_VERSION
 from bench.spec import Cell
@@ -108,7 +108,7 @@ class Workbench:
     def _split(self, name: str, limit: int | None, recipe: Recipe, seed: int) -> Split:
         return split_queries(self.load(name, limit).dataset, recipe, seed)
 
-    def _encoder(self, name: str) -> SentenceEncoder:
+    def _encoder(self, name: str) -> IdentifiedEncoder:
         return open_encoder(name, str(self.device))
 
     def _embeddings(self, name: str, limit: int | None, encoder: str, role: Role) -> Embeddings:

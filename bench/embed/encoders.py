@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.embed.icon_clip import icon_clip
 from bench.embed.openai_api import te3_large
 from bench.embed.sentence import SentenceEncoder, needs_trust
 from bench.embed.store import IdentifiedEncoder
@@ -69,6 +70,7 @@ class Entry:
 # None of these has a prompt, as in the NUDGE paper.
 CATALOGUE: Mapping[str, Entry] = {
     "minilm": Entry("all-MiniLM-L6-v2, 384 dimensions, text up to 128 tokens", "Apache-2.0", minilm),
+    "icon-clip": Entry("MiniLM and a small network for pictures of icons, 256 dimensions", "Apache-2.0", icon_clip),
     "bge-small": Entry(
         "BAAI/bge-small-en-v1.5, 384 dimensions, text up to 512 tokens",
         "MIT",

@@ -56,6 +56,12 @@ class Record(BaseModel):
     curves: dict[str, list[float]] = {}
     identity: dict[str, Any]
 
+    @property
+    def place(self) -> tuple[Any, ...]:
+        """What names a cell on its machine, whatever version of the data and the encoder it ran with."""
+        shared = ("dataset", "limit", "encoder", "method", "seed", "accelerator", "threads")
+        return tuple(self.identity[name] for name in shared)
+
 
 def cell_id(identity: dict[str, Any]) -> str:
     """The SHA-256 of an identity's canonical JSON, in hex: the name of its files and of its run."""
@@ -83,9 +89,14 @@ class Results:
         path = self.folder / "records" / f"{cell_id(identity)}.json"
         return _read(path) if path.exists() else None
 
-    def forget(self, identity: dict[str, Any]) -> None:
-        """Removes the record of the cell with this identity, if there is one."""
-        (self.folder / "records" / f"{cell_id(identity)}.json").unlink(missing_ok=True)
+    def forget_repaired(self) -> None:
+        """Removes failed records of cells that have since been done, on data or an encoder that was mended for it."""
+        found = list(self.records())
+        splits = [(record, split) for record in found for split in (record.identity["split"], "default")]
+        done = {(record.place, split) for record, split in splits if record.status == "ok"}
+        for record in found:
+            if record.status == "failed" and (record.place, record.identity["split"]) in done:
+                (self.folder / "records" / f"{cell_id(record.identity)}.json").unlink()
 
     def records(self) -> Iterator[Record]:
         """All records, in an order that depends on their identities alone.

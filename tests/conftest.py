@@ -59,14 +59,19 @@ def write_beir() -> WriteFolder:
 
 @pytest.fixture(scope="session")
 def toy_folder(tmp_path_factory: pytest.TempPathFactory, write_beir: WriteFolder) -> Path:
-    """60 documents of random words and 60 queries, each a few words of one or two of them. Not to be changed."""
+    """60 documents and 60 queries. Not to be changed."""
+    return write_toy(write_beir, tmp_path_factory.mktemp("toy") / "toy", 60)
+
+
+def write_toy(write_beir: WriteFolder, folder: Path, n: int) -> Path:
+    """n documents of random words and n queries, each a few words of one or two of them."""
     random = np.random.default_rng(0)
     words = ["".join(random.choice(list(string.ascii_lowercase), 5)) for _ in range(150)]
-    texts = [random.choice(words, 6, replace=False) for _ in range(60)]
-    answers = [random.choice(60, 1 + number % 2, replace=False) for number in range(60)]
+    texts = [random.choice(words, 6, replace=False) for _ in range(n)]
+    answers = [random.choice(n, 1 + number % 2, replace=False) for number in range(n)]
     asked = [[word for answer in own for word in random.choice(texts[answer], 3, replace=False)] for own in answers]
     return write_beir(
-        tmp_path_factory.mktemp("toy") / "toy",
+        folder,
         {f"d{number}": {"text": " ".join(text)} for number, text in enumerate(texts)},
         {f"q{number}": {"text": " ".join(text)} for number, text in enumerate(asked)},
         {"test": [(f"q{number}", f"d{answer}", 1) for number, own in enumerate(answers) for answer in own]},
@@ -148,8 +153,9 @@ def packed_folder(folder: Path, inside: str) -> dict[str, bytes]:
 def write_hub(folder: Path, tables: Mapping[tuple[str, str], Mapping[str, list[object]]]) -> Path:
     """Writes a data set repository as the Hub has it: a Parquet file for each (configuration, split), and a card."""
     import yaml
-    from datasets import Dataset
+    from datasets import Dataset, disable_progress_bars
 
+    disable_progress_bars()
     files: dict[str, list[dict[str, str]]] = {}
     for (configuration, split), columns in tables.items():
         path = folder / configuration / f"{split}-00000-of-00001.parquet"
@@ -199,13 +205,14 @@ def photograph(number: int) -> bytes:
     return written.getvalue()
 
 
-def captioned_copy(source: Any, server: ZipServer) -> Any:
-    """30 photographs with three captions each, as Flickr30k's host or COCO's has them."""
+def captioned_copy(source: Any, server: ZipServer, n: int) -> Any:
+    """n photographs with three captions each, as Flickr30k's host or COCO's has them."""
     from bench.data.captions import coco_captions
     from bench.data.download import Download
 
+    zipped, written = (download.url.rpartition("/")[2] for download in (source.photographs, source.captions))
     said = {
-        number: [f"a thing of colour {number}, {view}" for view in ("left", "right", "above")] for number in range(30)
+        number: [f"a thing of colour {number}, {view}" for view in ("left", "right", "above")] for number in range(n)
     }
     if source.read is coco_captions:
         name = "COCO_train2014_{:012d}.jpg".format
@@ -218,21 +225,21 @@ def captioned_copy(source: Any, server: ZipServer) -> Any:
                 for caption in [*own, " "]
             ],
         }
-        md5 = server.put("annotations.zip", {"annotations/captions_train2014.json": json.dumps(captions).encode()})
-        captions_at = Download(f"{server.url}/annotations.zip", md5)
+        md5 = server.put(written, {"annotations/captions_train2014.json": json.dumps(captions).encode()})
+        captions_at = Download(f"{server.url}/{written}", md5)
     else:
         photographs = {f"flickr30k-images/{number}.jpg": photograph(number) for number in said}
-        with (server.folder / "annotations.csv").open("w", newline="") as file:
+        with (server.folder / written).open("w", newline="") as file:
             table = csv.DictWriter(file, ["raw", "sentids", "split", "filename", "img_id"])
             table.writeheader()
             for number, own in said.items():
                 table.writerow(
                     {"raw": json.dumps(own), "split": "train", "filename": f"{number}.jpg", "img_id": number}
                 )
-        captions_at = Download(f"{server.url}/annotations.csv")
+        captions_at = Download(f"{server.url}/{written}")
     return replace(
         source,
-        photographs=Download(f"{server.url}/photographs.zip", server.put("photographs.zip", photographs)),
+        photographs=Download(f"{server.url}/{zipped}", server.put(zipped, photographs)),
         captions=captions_at,
     )
 
@@ -252,22 +259,23 @@ def local_copy(
     def put(name: str, entry: catalogue.Entry) -> None:
         monkeypatch.setattr(catalogue, "CATALOGUE", {**catalogue.CATALOGUE, name: entry})
 
-    def use(name: str) -> None:
+    def use(name: str, folder: Path = toy_folder) -> None:
+        n = len((folder / "corpus.jsonl").read_text().splitlines())
         entry = catalogue.CATALOGUE[name]
         if isinstance(entry.source, Hub):
             import datasets
 
             monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "hf"))
-            source = Hub(str(write_hub(toy_folder.parent / name, paper_tables(toy_folder))))
+            source = Hub(str(write_hub(folder.parent / name, paper_tables(folder))))
             put(name, replace(entry, source=source))
         if isinstance(entry.source, Archive):
             file = entry.source.zip.url.rpartition("/")[2]
-            md5 = zip_server.put(file, packed_folder(toy_folder, entry.source.inside))
+            md5 = zip_server.put(file, packed_folder(folder, entry.source.inside))
             source = replace(entry.source, zip=Download(f"{zip_server.url}/{file}", md5))
-            put(name, replace(entry, source=source, counts=Counts(60, 60, 90)))
+            put(name, replace(entry, source=source, counts=Counts(n, n, n + n // 2)))
         if isinstance(entry.source, Captions):
-            source = captioned_copy(entry.source, zip_server)
-            put(name, replace(entry, source=source, counts=Counts(30, 90, 90)))
+            source = captioned_copy(entry.source, zip_server, n)
+            put(name, replace(entry, source=source, counts=Counts(n, 3 * n, 3 * n)))
 
     return use
 
@@ -300,6 +308,37 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.save_pretrained(folder)
     SentenceTransformer(str(folder), device="cpu").save_pretrained(str(folder / "tiny"))
     return folder / "tiny"
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CLIP with random weights and letters as tokens, in the files that OpenAI's repositories have. Read only."""
+    import torch
+    from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+
+    folder = tmp_path_factory.mktemp("clip")
+    letters = [chr(code) for code in range(33, 127)]
+    tokens = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    (folder / "vocab.json").write_text(json.dumps({token: number for number, token in enumerate(tokens)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=77).save_pretrained(folder)
+    tower = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    last = len(tokens) - 1
+    text = {"vocab_size": len(tokens), "bos_token_id": last - 1, "eos_token_id": last, "pad_token_id": last}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        CLIPModel(
+            CLIPConfig(
+                text_config={**tower, **text},
+                vision_config={**tower, "image_size": 32, "patch_size": 16},
+                projection_dim=24,
+            )
+        ).save_pretrained(folder)
+    scaling = {"do_resize": True, "size": 32, "resample": 3, "do_center_crop": True, "crop_size": 32}
+    colours = {"do_normalize": True, "image_mean": [0.48, 0.46, 0.41], "image_std": [0.27, 0.26, 0.28]}
+    legacy = {"feature_extractor_type": "CLIPFeatureExtractor"}
+    (folder / "preprocessor_config.json").write_text(json.dumps({**scaling, **colours, **legacy}))
+    return folder
 
 
 @pytest.fixture

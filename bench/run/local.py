@@ -89,7 +89,7 @@ def run_cells(planned: Sequence[Planned], bench: Workbench, results: Results) ->
             record, per_query = failed(each.cell, each.identity, bench.device, each.problem), None
         else:
             record, per_query = run_cell(each.cell, each.identity, bench)
-            results.forget(bench.asked(each.cell))  # which has failed while its data or encoder could not be opened
         write_task_result(results.folder, record)
         results.write(record, per_query)
         yield each.cell, record
+    results.forget_repaired()

@@ -11,6 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bench.cli import main
+from bench.data.dataset import Extraction
+from bench.data.folder import write_folder
+from tests.conftest import photograph
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +57,26 @@ def test_a_data_set_that_cannot_be_fetched_stops_no_other(
     assert result.exit_code == 0, result.stderr
     assert "2 of 4 cells to run" in result.stderr
     assert [each["status"] for each in records(out)] == ["ok"] * 4, "what had failed is replaced"
+
+
+def test_a_picture_that_cannot_be_read_fails_its_cells_until_it_is_mended(out: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    contents = {f"d{number}": photograph(number) for number in range(12)}
+    queries = {f"q{number}": f"colour {number}" for number in range(12)}
+    qrels = {f"q{number}": {f"d{number}": 1} for number in range(12)}
+    write_folder(folder, Extraction(contents.items(), queries, qrels, {}))
+    picture = next((folder / "images").iterdir())
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[:100])
+    result = run(out, f"folder:{folder}", "icon-clip")
+    assert result.exit_code == 1, result.stderr
+    (reason,) = {each["reason"] for each in records(out)}
+    assert re.match(rf"{picture}: not a picture that Pillow can read \(.*\); replace it or drop its row", reason)
+    picture.write_bytes(whole)
+    result = run(out, f"folder:{folder}", "icon-clip")
+    assert result.exit_code == 0, result.stderr
+    assert [each["status"] for each in records(out)] == ["ok"] * 2, "what had failed is replaced"
 
 
 def test_an_encoder_that_cannot_be_opened_stops_no_other(out: Path, toy_folder: Path, tiny_model: Path) -> None:

@@ -31,8 +31,8 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_caption_asks_for_its_photograph(name: str, local_copy: Any) -> None:
     local_copy(name)
     dataset = open_dataset(name)
-    assert len(dataset.documents) == 30
-    assert len(dataset.queries) == 90, "a blank caption asks for nothing"
+    assert len(dataset.documents) == 60
+    assert len(dataset.queries) == 180, "a blank caption asks for nothing"
     for row, text in enumerate(dataset.queries):
         (answer,) = dataset.qrels.columns[dataset.qrels.rows == row].tolist()
         number = int(str(text).split(",")[0].removeprefix("a thing of colour "))
@@ -44,13 +44,13 @@ def test_the_split_is_by_caption_and_the_papers(name: str, local_copy: Any) -> N
     local_copy(name)
     dataset = open_dataset(name)
     split = split_queries(dataset, "official", seed=5)
-    assert [len(rows) for rows in (split.train, split.dev, split.test)] == [63, 9, 18]
-    order = np.random.default_rng(0).permutation(90).argsort()
-    assert split.dev.tolist() == sorted(order[:9].tolist())
-    assert split.test.tolist() == sorted(order[9:27].tolist())
+    assert [len(rows) for rows in (split.train, split.dev, split.test)] == [126, 18, 36]
+    order = np.random.default_rng(0).permutation(180).argsort()
+    assert split.dev.tolist() == sorted(order[:18].tolist())
+    assert split.test.tolist() == sorted(order[18:54].tolist())
     grouped = split_queries(dataset, "grouped", seed=0)
     asked = [set(dataset.groups[rows].tolist()) for rows in (grouped.train, grouped.dev, grouped.test)]
-    assert sum(map(len, asked)) == len(set.union(*asked)) == 30
+    assert sum(map(len, asked)) == len(set.union(*asked)) == 60
 
 
 def opened(source: Captions, name: str) -> None:
@@ -63,19 +63,23 @@ def nothing_is_left() -> bool:
 
 
 def test_a_damaged_zip_is_named(zip_server: ZipServer) -> None:
-    source = captioned_copy(captions.FLICKR_CAPTIONS, zip_server)
-    (zip_server.folder / "photographs.zip").write_bytes(b"PK half of it")
+    source = captioned_copy(captions.FLICKR_CAPTIONS, zip_server, 5)
+    (zip_server.folder / "flickr30k-images.zip").write_bytes(b"PK half of it")
     unsigned = replace(source, photographs=replace(source.photographs, md5=""))
-    with pytest.raises(BadInput, match=r"photographs\.zip: damaged, or not the photographs of paper/x \(.*; delete"):
+    with pytest.raises(
+        BadInput, match=r"flickr30k-images\.zip: damaged, or not the photographs of paper/x \(.*; delete"
+    ):
         opened(unsigned, "paper/x")
     assert nothing_is_left()
 
 
 def test_a_photograph_that_is_missing_is_named(zip_server: ZipServer) -> None:
-    source = captioned_copy(captions.FLICKR_CAPTIONS, zip_server)
-    md5 = zip_server.put("photographs.zip", {"flickr30k-images/0.jpg": photograph(0)})
+    source = captioned_copy(captions.FLICKR_CAPTIONS, zip_server, 5)
+    md5 = zip_server.put("flickr30k-images.zip", {"flickr30k-images/0.jpg": photograph(0)})
     fewer = replace(source, photographs=replace(source.photographs, md5=md5))
-    with pytest.raises(BadInput, match=r"photographs\.zip: damaged, or not the .*flickr30k-images/1\.jpg.*; delete"):
+    with pytest.raises(
+        BadInput, match=r"flickr30k-images\.zip: damaged, or not the .*flickr30k-images/1\.jpg.*; delete"
+    ):
         opened(fewer, "paper/x")
     assert nothing_is_left()
 
@@ -90,17 +94,21 @@ def test_a_photograph_that_is_missing_is_named(zip_server: ZipServer) -> None:
     ],
 )
 def test_a_table_without_captions_is_named(zip_server: ZipServer, content: bytes) -> None:
-    source = captioned_copy(captions.FLICKR_CAPTIONS, zip_server)
-    (zip_server.folder / "annotations.csv").write_bytes(content)
-    with pytest.raises(BadInput, match=r"annotations\.csv: holds no captions as paper/x has them .*; delete the file"):
+    source = captioned_copy(captions.FLICKR_CAPTIONS, zip_server, 5)
+    (zip_server.folder / "flickr_annotations_30k.csv").write_bytes(content)
+    with pytest.raises(
+        BadInput, match=r"flickr_annotations_30k\.csv: holds no captions as paper/x has them .*; delete the file"
+    ):
         opened(source, "paper/x")
     assert nothing_is_left()
 
 
 def test_an_archive_without_captions_is_named(zip_server: ZipServer) -> None:
-    source = captioned_copy(captions.COCO_CAPTIONS, zip_server)
-    md5 = zip_server.put("annotations.zip", {"annotations/instances_train2014.json": b"{}"})
+    source = captioned_copy(captions.COCO_CAPTIONS, zip_server, 5)
+    md5 = zip_server.put("annotations_trainval2014.zip", {"annotations/instances_train2014.json": b"{}"})
     other = replace(source, captions=replace(source.captions, md5=md5))
-    with pytest.raises(BadInput, match=r"annotations\.zip: holds no captions as paper/x has them .*captions_train2014"):
+    with pytest.raises(
+        BadInput, match=r"annotations_trainval2014\.zip: holds no captions as paper/x has them .*captions_train2014"
+    ):
         opened(other, "paper/x")
     assert nothing_is_left()

@@ -231,3 +231,27 @@ def test_unfinished_files_are_no_records(tmp_path: Path) -> None:
 def test_records_do_not_change() -> None:
     with pytest.raises(ValidationError):
         made().seed = 1  # type: ignore[misc]
+
+
+def test_a_failure_is_forgotten_once_its_cell_is_done_and_no_other(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    done = {
+        **{"dataset": "apidocs", "limit": None, "encoder": "minilm", "method": "none", "seed": 0, "split": "random"},
+        **{"accelerator": "cpu", "threads": 2, "fingerprint": "new"},
+    }
+    results.write(made(identity=done), PER_QUERY)
+    repaired = [{**done, "fingerprint": "old"}, {**done, "fingerprint": "", "split": "default"}]
+    others = [
+        {**done, "fingerprint": "old", name: value}
+        for name, value in {
+            **{"dataset": "icons", "limit": 50, "encoder": "bge-small", "method": "nudge-n", "seed": 1},
+            **{"split": "grouped", "accelerator": "NVIDIA H100", "threads": 8},
+        }.items()
+    ]
+    for identity in (*repaired, *others):
+        results.write(made(identity=identity, status="failed", reason="bad luck"), None)
+    results.write(made(identity={**done, "fingerprint": "older"}), PER_QUERY)
+    results.forget_repaired()
+    assert [results.find(identity) for identity in repaired] == [None, None]
+    assert all(results.find(identity) for identity in others)
+    assert sum(record.status == "ok" for record in results.records()) == 2

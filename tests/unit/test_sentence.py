@@ -28,36 +28,6 @@ TEXTS = [f"{'word ' * (number % 12)}text {number}" for number in range(50)]
 
 
 @pytest.fixture(scope="session")
-def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CLIP with random weights and letters as tokens, in the files that OpenAI's repositories have. Read only."""
-    from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
-
-    folder = tmp_path_factory.mktemp("clip")
-    letters = [chr(code) for code in range(33, 127)]
-    tokens = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-    (folder / "vocab.json").write_text(json.dumps({token: number for number, token in enumerate(tokens)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=77).save_pretrained(folder)
-    tower = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    last = len(tokens) - 1
-    text = {"vocab_size": len(tokens), "bos_token_id": last - 1, "eos_token_id": last, "pad_token_id": last}
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        CLIPModel(
-            CLIPConfig(
-                text_config={**tower, **text},
-                vision_config={**tower, "image_size": 32, "patch_size": 16},
-                projection_dim=24,
-            )
-        ).save_pretrained(folder)
-    scaling = {"do_resize": True, "size": 32, "resample": 3, "do_center_crop": True, "crop_size": 32}
-    colours = {"do_normalize": True, "image_mean": [0.48, 0.46, 0.41], "image_std": [0.27, 0.26, 0.28]}
-    legacy = {"feature_extractor_type": "CLIPFeatureExtractor"}
-    (folder / "preprocessor_config.json").write_text(json.dumps({**scaling, **colours, **legacy}))
-    return folder
-
-
-@pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Picture]:
     """Noise of several sizes and kinds."""
     folder, found = tmp_path_factory.mktemp("pictures"), []

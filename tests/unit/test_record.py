@@ -236,16 +236,29 @@ def test_records_do_not_change() -> None:
 def test_a_failure_is_forgotten_once_its_cell_is_done_and_no_other(tmp_path: Path) -> None:
     results = Results(tmp_path)
     done = {
-        **{"dataset": "apidocs", "limit": None, "encoder": "minilm", "method": "none", "seed": 0, "split": "random"},
-        **{"accelerator": "cpu", "threads": 2, "fingerprint": "new"},
+        "dataset": "apidocs",
+        "limit": None,
+        "encoder": "minilm",
+        "method": "none",
+        "seed": 0,
+        "split": "random",
+        "accelerator": "cpu",
+        "threads": 2,
+        "fingerprint": "new",
     }
     results.write(made(identity=done), PER_QUERY)
     repaired = [{**done, "fingerprint": "old"}, {**done, "fingerprint": "", "split": "default"}]
     others = [
         {**done, "fingerprint": "old", name: value}
         for name, value in {
-            **{"dataset": "icons", "limit": 50, "encoder": "bge-small", "method": "nudge-n", "seed": 1},
-            **{"split": "grouped", "accelerator": "NVIDIA H100", "threads": 8},
+            "dataset": "icons",
+            "limit": 50,
+            "encoder": "bge-small",
+            "method": "nudge-n",
+            "seed": 1,
+            "split": "grouped",
+            "accelerator": "NVIDIA H100",
+            "threads": 8,
         }.items()
     ]
     for identity in (*repaired, *others):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import distribution
@@ -38,35 +38,36 @@ class Glyph:
 def glyphs() -> list[Glyph]:
     """All icons of all sets; one that is drawn in several styles is there in each.
 
-    Icons of one name share their tags, whichever set gave them.
-
     Raises:
         PackageNotFoundError: a package of the dependency group `train` is not installed.
     """
-    found = [
-        *_in_folder("py-phosphor-icons", "py_phosphor_icons/svgs/flat", _phosphor_tags()),
-        *_in_folder("fontawesomefree", "fontawesomefree/static/fontawesomefree/svgs", _font_awesome_tags()),
-        *_in_folder("bsicons", "bsicons/icons", {}),
-        *_in_folder("pytablericons", "pytablericons/icons", {}),
-        *_in_archive("justmyresource-mdi", "justmyresource_mdi/icons.zip"),
-        *_in_archive("justmyresource-material-icons", "justmyresource_material_icons/icons.zip"),
-        *_in_archive("justmyresource-heroicons", "justmyresource_heroicons/icons.zip"),
-    ]
+    return sharing_tags(
+        [
+            *_in_folder("py-phosphor-icons", "py_phosphor_icons/svgs/flat", _phosphor_tags()),
+            *_in_folder("fontawesomefree", "fontawesomefree/static/fontawesomefree/svgs", _font_awesome_tags()),
+            *_in_folder("bsicons", "bsicons/icons", {}),
+            *_in_folder("pytablericons", "pytablericons/icons", {}),
+            *_in_archive("justmyresource-mdi", "justmyresource_mdi/icons.zip"),
+            *_in_archive("justmyresource-material-icons", "justmyresource_material_icons/icons.zip"),
+            *_in_archive("justmyresource-heroicons", "justmyresource_heroicons/icons.zip"),
+        ]
+    )
+
+
+def sharing_tags(icons: Sequence[Glyph]) -> list[Glyph]:
+    """Gives icons of one name each other's tags, whichever set they come from, and drops the tags that tell little."""
     tags: defaultdict[str, set[str]] = defaultdict(set)
-    for glyph in found:
-        tags[glyph.name].update(glyph.tags)
-    names: defaultdict[str, int] = defaultdict(int)
-    for own in tags.values():
-        for tag in own:
-            names[tag] += 1
-    telling = {tag for tag, count in names.items() if count <= _COMMON * len(tags)}
-    return [replace(glyph, tags=tuple(sorted(tags[glyph.name] & telling - {glyph.name}))) for glyph in found]
+    for icon in icons:
+        tags[icon.name].update(icon.tags)
+    names = Counter(tag for own in tags.values() for tag in own)
+    telling = {tag for tag, count in names.items() if count <= max(1, _COMMON * len(tags))}
+    return [replace(icon, tags=tuple(sorted(tags[icon.name] & telling - {icon.name}))) for icon in icons]
 
 
 def _in_folder(package: str, folder: str, tags: Mapping[str, Sequence[str]]) -> Iterator[Glyph]:
     """The SVG files below a folder of a package."""
     for path in sorted(_place(package, folder).rglob("*.svg")):
-        yield _glyph(package, path.parent.name, path.stem, path.read_text(encoding="utf-8"), tags)
+        yield named(package, path.parent.name, path.stem, path.read_text(encoding="utf-8"), tags)
 
 
 def _in_archive(package: str, archive: str) -> Iterator[Glyph]:
@@ -74,11 +75,11 @@ def _in_archive(package: str, archive: str) -> Iterator[Glyph]:
     with zipfile.ZipFile(_place(package, archive)) as packed:
         for name in sorted(packed.namelist()):
             path = Path(name)
-            yield _glyph(package, path.parent.name, path.stem, packed.read(name).decode(), {})
+            yield named(package, path.parent.name, path.stem, packed.read(name).decode(), {})
 
 
-def _glyph(package: str, style: str, stem: str, svg: str, tags: Mapping[str, Sequence[str]]) -> Glyph:
-    """Takes the style off an icon's name; Tabler's SVG files carry their tags in a comment."""
+def named(package: str, style: str, stem: str, svg: str, tags: Mapping[str, Sequence[str]]) -> Glyph:
+    """An icon from its file: its style is taken off its name; Tabler's SVG files carry their tags in a comment."""
     name = re.sub(rf"(-({_STYLES}|{re.escape(style)}))+$", "", stem)
     written = re.search(r"^tags: \[(.*)\]$", svg, re.MULTILINE)
     own = [*tags.get(name, ()), *(written[1].split(",") if written else ())]

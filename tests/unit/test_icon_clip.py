@@ -17,11 +17,11 @@ from PIL import Image, ImageDraw
 
 from bench.data import icon_names
 from bench.data._rasterise import rasterised
-from bench.embed._glyphs import Glyph
+from bench.embed._glyphs import Glyph, named, sharing_tags
 from bench.embed._look_alikes import look_alikes
 from bench.embed.encoders import open_encoder
-from bench.embed.icon_clip import FOLDER, SIDE, IconClip, ink_of
-from bench.embed.train_icon_clip import collected, train
+from bench.embed.icon_clip import FOLDER, SIDE, IconClip, Network, ink_of
+from bench.embed.train_icon_clip import augmented, collected, recalls, train
 from bench.errors import BadInput
 from methods import Picture
 
@@ -201,3 +201,50 @@ def test_training_lowers_the_loss_and_repeats() -> None:
     losses, again = ([loss for _, loss in train(collected(icons, ink, vectors, captions), 12)] for _ in range(2))
     assert losses == again
     assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
+
+
+@pytest.mark.parametrize(
+    ("style", "stem", "name"),
+    [
+        ("light", "acorn-light", "acorn"),
+        ("bold", "traffic-light-bold", "traffic light"),
+        ("icons", "airplane-fill", "airplane"),
+        ("icons", "Card_variant-outline", "card"),
+        ("filled", "fill", "fill"),
+        ("solid", "a-b-2", "a b 2"),
+    ],
+)
+def test_an_icon_is_named_without_its_style(style: str, stem: str, name: str) -> None:
+    assert named("set", style, stem.replace("_", "-"), "<svg/>", {}).name == name
+
+
+def test_tags_come_from_a_list_and_from_a_comment() -> None:
+    svg = '<!--\ntags: [adding up, "Math"]\nversion: 1\n-->\n<svg/>'
+    assert named("set", "outline", "abacus", svg, {}).tags == ("adding up", "math")
+    assert named("set", "bold", "abacus-bold", "<svg/>", {"abacus": ["*Sums*", ""]}).tags == ("sums",)
+
+
+def test_icons_of_one_name_share_their_tags_without_the_common_ones() -> None:
+    many = [Glyph("one", f"icon {row}", ("thing",), "") for row in range(150)]
+    some = [Glyph("one", "boat", ("ship", "thing"), ""), Glyph("two", "boat", ("boat", "ferry"), "")]
+    assert [icon.tags for icon in sharing_tags([*many, *some])][-3:] == [(), ("ferry", "ship"), ("ferry", "ship")]
+
+
+def test_augmentation_keeps_a_glyph_in_sight_and_repeats() -> None:
+    ink = torch.from_numpy(np.stack([glyph("house", (0.2, 0.2, 0.8, 0.8), 40)] * 50))
+    first, second = (augmented(ink, np.random.default_rng(0)) for _ in range(2))
+    assert torch.equal(first, second)
+    assert first.shape == (50, 1, SIDE, SIDE)
+    assert first.min() >= 0
+    assert first.max() <= 1
+    assert len({float(one.sum()) for one in first}) == 50
+    assert first.sum(dim=(1, 2, 3)).min() > 0.1 * ink[0].float().sum() / 255
+
+
+def test_recall_is_the_fraction_of_answers_among_the_first_ten() -> None:
+    network = Network()
+    texts = torch.randn(2, 384, generator=torch.manual_seed(0))
+    near = network.texts(texts).detach()
+    pictures = torch.cat([near[:1].repeat(10, 1), -near[:1], near[1:]])  # ten that answer the first text
+    np.testing.assert_allclose(recalls(network, texts[:1], pictures, [[0, 9, 10, 3]]), [0.75])
+    np.testing.assert_allclose(recalls(network, texts[1:], pictures, [[11]]), [1])

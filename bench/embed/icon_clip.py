@@ -12,14 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from bench.errors import BadInput, one_line
+from bench.embed.pictures import opened
 from methods import Item, Picture, Role
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ FOLDER = Path(__file__).with_suffix("")  # that of the card and the weights
 WEIGHTS = "model.safetensors"
 SIDE = 40  # pixels of the picture that the network sees
 _BATCH = 256
-_WIDTHS = (24, 48, 96, 192)
+_WIDTHS = (32, 64, 128, 256)
 _TEXT, _SHARED = 384, 256  # dimensions of MiniLM, and of the space of texts and pictures
 
 
@@ -121,7 +122,7 @@ class IconClip:
         pictures = [(row, item) for row, item in enumerate(items) if isinstance(item, Picture)]
         for start in range(0, len(pictures), _BATCH):
             some = pictures[start : start + _BATCH]
-            ink = torch.from_numpy(np.stack([_read(picture) for _, picture in some])).to(self.device)
+            ink = torch.from_numpy(np.stack([ink_of(opened(picture)) for _, picture in some])).to(self.device)
             vectors[[row for row, _ in some]] = self.network.pictures(ink[:, None].float() / 255).cpu()
         return vectors
 
@@ -141,24 +142,12 @@ def icon_clip(device: str) -> IconClip:
     return IconClip("icon-clip", FOLDER, minilm(device), device)
 
 
-def ink_of(file: Path | IO[bytes]) -> NDArray[np.uint8]:
-    """Reads an image, on white where it is transparent, shrunk or padded to a square.
+def ink_of(image: Image.Image) -> NDArray[np.uint8]:
+    """A picture on white where it is transparent, shrunk or padded to a square.
 
     Returns:
         (40, 40) uint8: 0 where it is white, 255 where it is black.
     """
-    from PIL import Image, ImageOps
-
-    with Image.open(file) as image:
-        drawn = image.convert("RGBA")
+    drawn = image.convert("RGBA")
     grey = Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn).convert("L")
     return 255 - np.asarray(ImageOps.pad(grey, (SIDE, SIDE), Image.Resampling.BILINEAR, color=255))
-
-
-def _read(picture: Picture) -> NDArray[np.uint8]:
-    try:
-        return ink_of(picture.path)
-    except Exception as error:  # noqa: BLE001 — each format fails in its own ways
-        raise BadInput(
-            f"{picture}: not a picture that Pillow can read ({one_line(error)}); replace it or drop its row"
-        ) from None

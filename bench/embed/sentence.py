@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 
+from bench.embed.pictures import opened
 from bench.errors import BadInput, one_line
 from methods import Item, Picture, Role, has_bfloat16
 
@@ -151,16 +151,6 @@ class SentenceEncoder:
 
     def _batch(self, items: Sequence[Item], role: Role) -> Tensor:
         encode = self.model.encode_query if role == "query" else self.model.encode_document
-        inputs = [_opened(item) if isinstance(item, Picture) else item for item in items]
+        inputs = [opened(item).convert("RGB") if isinstance(item, Picture) else item for item in items]
         vectors: Tensor = encode(inputs, batch_size=len(inputs), convert_to_tensor=True, show_progress_bar=False)
         return vectors.float().cpu()
-
-
-def _opened(picture: Picture) -> Image.Image:
-    try:
-        with Image.open(picture.path) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")  # upright, as cameras note it
-    except Exception as error:  # noqa: BLE001 — each format fails in its own ways
-        raise BadInput(
-            f"{picture.path}: not a picture that Pillow can read ({one_line(error)}); replace it or drop its row"
-        ) from None

@@ -21,6 +21,7 @@ import click
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 from safetensors.torch import save_file
 from scipy.sparse import csr_array
 from torch import Tensor
@@ -34,7 +35,7 @@ from bench.embed.encoders import minilm
 from bench.embed.icon_clip import SIDE, WEIGHTS, Network, ink_of
 
 THREADS = 2
-EPOCHS = 13
+EPOCHS = 30
 BATCH = 128
 PEAK_RATE = 2e-3
 DECAY = 0.05
@@ -238,7 +239,7 @@ def lucide() -> tuple[list[str], NDArray[np.uint8]]:
 
 def drawn(svgs: Iterable[str]) -> NDArray[np.uint8]:
     """(n, 40, 40) uint8."""
-    return np.stack([ink_of(io.BytesIO(rasterised(svg))) for svg in svgs])
+    return np.stack([ink_of(Image.open(io.BytesIO(rasterised(svg)))) for svg in svgs])
 
 
 @click.command()

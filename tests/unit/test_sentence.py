@@ -217,3 +217,16 @@ def test_code_of_a_model_runs_only_where_a_person_says_so(
     assert result.exit_code == (0 if trust else 1), result.stderr
     assert (tmp_path / "ran").exists() is trust
     assert ("if you trust it, pass --trust-remote-code" in result.stderr) is not trust
+
+
+def test_a_photograph_is_encoded_upright(tiny_clip: Path, tmp_path: Path) -> None:
+    upright = Image.effect_noise((40, 60), 90).convert("RGB")
+    lying, note = upright.transpose(Image.Transpose.ROTATE_90), Image.Exif()
+    note[0x0112] = 6  # EXIF's word for: turn it clockwise by a quarter
+    upright.save(tmp_path / "upright.png")
+    lying.save(tmp_path / "noted.png", exif=note)
+    lying.save(tmp_path / "lying.png")
+    pictures = [Picture(tmp_path / f"{name}.png", name) for name in ("upright", "noted", "lying")]
+    first, second, third = open_encoder(f"st:{tiny_clip}").encode(pictures, "document")
+    torch.testing.assert_close(first, second)
+    assert (first - third).norm() > 1e-3

@@ -159,13 +159,13 @@ def test_texts_and_pictures_in_any_order_are_encoded_each_as_what_it_is(
 def test_pictures_are_opened_when_their_batch_comes(
     tiny_clip: Path, pictures: list[Picture], batches: list[list[Item]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened, opener = [], sentence._opened
+    opened, opener = [], sentence.opened
 
     def noted(picture: Picture) -> Image.Image:
         opened.append(len(batches))
         return opener(picture)
 
-    monkeypatch.setattr(sentence, "_opened", noted)
+    monkeypatch.setattr(sentence, "opened", noted)
     monkeypatch.setattr(sentence, "TOKENS", 2 * sentence.PICTURE)
     open_encoder(f"st:{tiny_clip}").encode(pictures, "document")
     assert opened == [1, 1, 2, 2, 3, 3]

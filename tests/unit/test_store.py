@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -20,6 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from bench.data.folder import read_folder
+from bench.data.items import Lines
 from bench.embed import store as store_module
 from bench.embed.store import Embeddings, Store
 from bench.errors import BadInput
@@ -397,3 +399,29 @@ def test_processes_that_share_a_store_encode_once(store: Store) -> None:
     for worker in workers:
         worker.join()
     assert sorted(found) == [(0, True), (3, True)]
+
+
+def test_documents_in_a_file_are_read_a_shard_at_a_time_and_only_to_be_encoded(
+    store: Store, toy_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documents = read_folder(toy_folder).documents
+    whole, taken = list(documents), list[object]()
+    take = Lines.__getitem__
+
+    def noted(self: Lines, row: Any) -> Any:
+        if isinstance(row, slice):
+            taken.append(row)
+        return take(self, row)
+
+    def all_at_once(self: Lines) -> NoReturn:
+        raise AssertionError("all documents were read at once")
+
+    monkeypatch.setattr(Lines, "__getitem__", noted)
+    monkeypatch.setattr(Lines, "__iter__", all_at_once)
+    found = embed(store, FakeEncoder(), documents)
+    np.testing.assert_array_equal(found.in_memory().numpy(), expected(whole))
+    assert taken == [slice(start, start + 4) for start in range(0, 60, 4)]
+    taken.clear()
+    encoder = FakeEncoder()
+    embed(store, encoder, read_folder(toy_folder).documents)
+    assert (taken, encoder.asked) == ([], [])

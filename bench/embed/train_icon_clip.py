@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import io
 import math
-import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import cast
 
@@ -231,10 +228,8 @@ def recalls(network: Network, texts: Tensor, pictures: Tensor, answers: Iterable
 
 def lucide() -> tuple[list[str], NDArray[np.uint8]]:
     """Names and pictures."""
-    path = Path(str(distribution(icon_names.PACKAGE).locate_file(icon_names.DATABASE)))
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
-        rows = dict(database.execute("SELECT name, svg FROM icons ORDER BY name"))
-    return list(rows), drawn(rows.values())
+    svg = icon_names.read_icons("icon-clip").svg
+    return list(svg), drawn(svg.values())
 
 
 def drawn(svgs: Iterable[str]) -> NDArray[np.uint8]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
@@ -30,7 +29,7 @@ class Lines(Sequence[Item]):
         self, path: Path, starts: Sequence[int], ends: Sequence[int], pictures: Mapping[int, Picture], fingerprint: str
     ) -> None:
         """`starts` and `ends` are the bytes of the documents' lines, `pictures` the rows that are no texts."""
-        self._file = path.open("rb")
+        self._path = path
         self._spans = np.array([starts, ends], dtype=np.int64).T
         self._pictures = pictures
         self.fingerprint = fingerprint
@@ -38,21 +37,27 @@ class Lines(Sequence[Item]):
     def __len__(self) -> int:
         return len(self._spans)
 
+    def __iter__(self) -> Iterator[Item]:
+        yield from self._items(range(len(self)))
+
     @overload
     def __getitem__(self, row: int) -> Item: ...
     @overload
     def __getitem__(self, row: slice) -> list[Item]: ...
     def __getitem__(self, row: int | slice) -> Item | list[Item]:
-        if isinstance(row, slice):
-            return [self[number] for number in range(*row.indices(len(self)))]
-        if not -len(self) <= row < len(self):
-            raise IndexError(row)
-        row %= len(self)
-        return self._pictures.get(row) or self._text(*self._spans[row].tolist())
+        rows = range(len(self))[row]
+        return list(self._items(rows)) if isinstance(rows, range) else next(self._items([rows]))
 
-    def _text(self, start: int, end: int) -> str:
-        row = json.loads(os.pread(self._file.fileno(), end - start, start).decode("utf-8-sig"))
-        return f"{row.get('title') or ''} {row['text']}".strip()
+    def _items(self, rows: Iterable[int]) -> Iterator[Item]:
+        with self._path.open("rb") as file:
+            for row in rows:
+                if row in self._pictures:
+                    yield self._pictures[row]
+                    continue
+                start, end = self._spans[row].tolist()
+                file.seek(start)
+                document = json.loads(file.read(end - start).decode("utf-8-sig"))
+                yield f"{document.get('title') or ''} {document['text']}".strip()
 
 
 class Documents(NamedTuple):

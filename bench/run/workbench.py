@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, get_args
+from typing import Any, ParamSpec, TypeVar, get_args
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,8 @@ from bench.spec import Cell
 from methods import Chain, Corpus, Item, Method, Picture, Role, hyperparameters, parse
 
 Progress = Callable[[str, int, int], None]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,9 @@ class Workbench:
         self._trust_remote_code = trust_remote_code
         self.store = Store(cache_folder() / "embeddings")
         self._progress = progress
-        self.load = lru_cache(maxsize=1)(self._load)
+        self.load = _once(lru_cache(maxsize=1)(self._load))
         self.split = lru_cache(maxsize=None)(self._split)
-        self.encoder = lru_cache(maxsize=None)(self._encoder)
+        self.encoder = _once(lru_cache(maxsize=None)(self._encoder))
         self.embeddings = lru_cache(maxsize=4)(self._embeddings)
 
     def identity(self, cell: Cell) -> dict[str, Any]:
@@ -163,6 +165,22 @@ class Workbench:
             normalise=role == "document",
             progress=lambda done: self._progress(what, done, len(items)),
         )
+
+
+def _once(opened: Callable[P, T]) -> Callable[P, T]:
+    """The same, but what cannot be opened is not tried again: a server that does not answer takes its time to fail."""
+    problems: dict[object, BadInput] = {}
+
+    def open_or_fail(*arguments: P.args, **named: P.kwargs) -> T:
+        if arguments in problems:
+            raise problems[arguments]
+        try:
+            return opened(*arguments, **named)
+        except BadInput as problem:
+            problems[arguments] = problem
+            raise
+
+    return open_or_fail
 
 
 def _priority(dataset: Dataset) -> NDArray[np.int64]:

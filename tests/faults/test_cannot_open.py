@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bench.cli import main
-from bench.data.dataset import Extraction
+from bench.data.dataset import Dataset, Extraction
 from bench.data.folder import write_folder
+from bench.run import workbench
 from tests.conftest import photograph
 
 
@@ -57,6 +58,28 @@ def test_a_data_set_that_cannot_be_fetched_stops_no_other(
     assert result.exit_code == 0, result.stderr
     assert "2 of 4 cells to run" in result.stderr
     assert [each["status"] for each in records(out)] == ["ok"] * 4, "what had failed is replaced"
+
+
+def test_what_cannot_be_opened_is_tried_once_a_run(
+    out: Path, toy_folder: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    open_dataset, open_encoder = workbench.open_dataset, workbench.open_encoder
+
+    def data(name: str, limit: int | None) -> Dataset:
+        opened.append(name)
+        return open_dataset(name, limit)
+
+    def encoder(name: str, *arguments: Any, **options: Any) -> Any:
+        opened.append(name)
+        return open_encoder(name, *arguments, **options)
+
+    monkeypatch.setattr(workbench, "open_dataset", data)
+    monkeypatch.setattr(workbench, "open_encoder", encoder)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    gone = f"st:{toy_folder}"
+    assert run(out, f"folder:{toy_folder},beir/scifact", f"{gone},st:{tiny_model}").exit_code == 1
+    assert (opened.count("beir/scifact"), opened.count(gone)) == (1, 1)
 
 
 def test_a_picture_that_cannot_be_read_fails_its_cells_until_it_is_mended(out: Path, tmp_path: Path) -> None:

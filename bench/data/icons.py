@@ -32,7 +32,8 @@ def pictures_to_tags() -> Extraction:
     Raises:
         BadInput: a package is missing or damaged.
     """
-    icons, tags = _icons(), _tags_of(_icons())
+    icons = _icons()
+    tags = _tags_of(icons)
     return Extraction(
         documents=[(tag_id(tag), tag) for tag in icons.carriers],
         queries={f"icon:{name}": _pictures()[name] for name in tags},
@@ -47,7 +48,8 @@ def pictures_to_pictures() -> Extraction:
     Raises:
         BadInput: a package is missing or damaged.
     """
-    icons, tags = _icons(), _tags_of(_icons())
+    icons = _icons()
+    tags = _tags_of(icons)
     alike = {name: {other for tag in own for other in icons.carriers[tag]} - {name} for name, own in tags.items()}
     alike = {name: others for name, others in alike.items() if others}
     return Extraction(

@@ -23,6 +23,7 @@ class Clock(Meter):
         seconds: by phase.
         counts: by name.
         curves: the logged values by name, in order.
+        notes: what a reader should know.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -31,6 +32,7 @@ class Clock(Meter):
         self.seconds: dict[str, float] = {}
         self.counts: dict[str, int] = {}
         self.curves: dict[str, list[float]] = {}
+        self.notes: list[str] = []
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
 
@@ -55,6 +57,17 @@ class Clock(Meter):
         """Appends one value to each named curve."""
         for name, value in values.items():
             self.curves.setdefault(name, []).append(float(value))
+
+    def spent(self, seconds: float) -> None:
+        """Adds to the phase that is running."""
+        if self._outer:
+            name, _ = self._outer[-1]
+            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+
+    def note(self, text: str) -> None:
+        """Keeps a note, once."""
+        if text not in self.notes:
+            self.notes.append(text)
 
     def memory(self) -> dict[str, int]:
         """Peak bytes: `rss` of the process since it began, `device` of the GPU since this clock was made."""

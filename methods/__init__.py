@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 
-from methods._contract import Csr, Encoder, Judged, Meter, Method, Problem, Queries, Role
+from methods._contract import Csr, Encoder, Judged, Meter, Method, Problem, Queries, Role, TrainableEncoder
 from methods._corpus import Corpus, Item, Moved, Picture
-from methods._errors import ProblemError
+from methods._errors import ProblemError, Unsuited
 from methods._fit import Chain, fit
 from methods._metrics import Metric
 from methods._registry import (
@@ -44,8 +44,10 @@ __all__ = [
     "Queries",
     "Ranking",
     "Role",
+    "TrainableEncoder",
     "Tuned",
     "UnknownName",
+    "Unsuited",
     "VectorTuned",
     "fit",
     "has_bfloat16",

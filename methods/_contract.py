@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -17,11 +17,14 @@ from methods._corpus import Corpus, Item, position
 from methods._errors import ProblemError
 
 if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
     from methods._tuned import Tuned
 
 Role = Literal["query", "document"]
 Similarity = Literal["cosine", "dot"]
 CPU = torch.device("cpu")
+FEW = 30  # dev queries: below it, the standard error of a rate of .5 is above .09
 OpenEncoder: TypeAlias = "Callable[[Path], Encoder]"
 Queryset = TypeVar("Queryset", bound="Queries")
 
@@ -35,6 +38,20 @@ class Encoder(Protocol):
 
     def save(self, folder: Path) -> None:
         """Writes the encoder, without pickle, so that the harness opens it again from the folder."""
+        ...
+
+
+@runtime_checkable
+class TrainableEncoder(Encoder, Protocol):
+    """An encoder whose weights can be trained; a deep copy of it has weights of its own."""
+
+    @property
+    def model(self) -> SentenceTransformer:
+        """What `encode` computes by: from `features` to {"sentence_embedding": (n, d)}."""
+        ...
+
+    def features(self, items: Sequence[Item], role: Role) -> dict[str, Any]:
+        """What `model` reads of some items, all texts or all pictures."""
         ...
 
 
@@ -186,6 +203,12 @@ class Meter:
     def log(self, **values: float) -> None:
         """Appends one value to each named curve."""
 
+    def spent(self, seconds: float) -> None:
+        """Adds to the phase that is running what has been spent on it before, in a fit that this one goes on from."""
+
+    def note(self, text: str) -> None:
+        """Says something that a reader of the result should know."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -201,6 +224,8 @@ class Problem:
         device: where to compute.
         seed: of everything random.
         meter: where phases, counts and curves go.
+        scratch: a folder in which a fit may leave what a later one goes on from, after it was killed or as the first
+            link of another chain; None when there is none.
 
     Raises:
         ProblemError: when shapes disagree, a query vector is not finite, or a document does not exist.
@@ -214,6 +239,7 @@ class Problem:
     device: torch.device = CPU
     seed: int = 0
     meter: Meter = field(default_factory=Meter)
+    scratch: Path | None = None
 
     def __post_init__(self) -> None:
         for name, judged in (("train", self.train), ("dev", self.dev)):
@@ -252,10 +278,15 @@ def check_train(problem: Problem) -> None:
 
 
 def check_dev(problem: Problem) -> None:
-    """Raises ProblemError when there is nothing to choose by."""
+    """Raises ProblemError when there is nothing to choose by, and notes when there is little."""
     _check_answers("dev", problem.dev)
     if len(problem.dev) < 2:
         raise ProblemError("dev: a single query is too few to choose by; move some from train")
+    answered = int((problem.dev.relevant.lengths > 0).sum())
+    if answered < FEW:
+        problem.meter.note(
+            f"chosen by {answered} dev queries, so few that chance may have chosen; move some from train"
+        )
 
 
 def _check_answers(name: str, judged: Judged) -> None:

@@ -29,6 +29,8 @@ from methods._corpus import Corpus, Moved, Vectors
 from methods._errors import ProblemError
 from methods._search import Ranking, top_k
 
+AT_ONCE = 8_192  # items that are encoded at once, and read for it
+
 
 class Tuned(ABC):
     """A search that a method has made.
@@ -85,8 +87,9 @@ class VectorTuned(Tuned):
         """The same search with all documents encoded by the new encoder, at unit length."""
         if self.encoder is None:
             return self
-        vectors = nn.functional.normalize(self.encoder.encode(self.base.items, "document"), dim=1)
-        return replace(self, vectors=vectors.numpy())
+        items = self.base.items
+        parts = [self.encoder.encode(items[at : at + AT_ONCE], "document") for at in range(0, len(items), AT_ONCE)]
+        return replace(self, vectors=nn.functional.normalize(torch.cat(parts), dim=1).numpy())
 
     def queries(self, queries: Queryset) -> Queryset:
         """The queries as they are searched with."""

@@ -12,18 +12,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from bench.embed.pictures import opened
 from methods import Item, Picture, Role
 
 if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
     from bench.embed.sentence import SentenceEncoder
 
 FOLDER = Path(__file__).with_suffix("")  # that of the card and the weights
@@ -71,6 +74,37 @@ class Network(nn.Module):
         return nn.functional.normalize(self.pictures_out(self.stages(ink)).float(), dim=1)
 
 
+class _Joined(nn.Module):
+    """Both encoders as a module of a sentence-transformers model, for its trainer."""
+
+    modalities = ("text", "image")
+
+    def __init__(self, text_model: SentenceTransformer, network: Network) -> None:
+        super().__init__()
+        self.text_model = text_model
+        self.network = network
+
+    def preprocess(self, inputs: Sequence[str | Image.Image], **named: Any) -> dict[str, Any]:
+        """Tokens of texts, or the ink of pictures, (n, 1, 40, 40) from 0 to 1."""
+        if isinstance(inputs[0], str):
+            return self.text_model.preprocess(inputs, **named)
+        ink = np.stack([ink_of(image) for image in inputs if not isinstance(image, str)])
+        return {"pixel_values": torch.from_numpy(ink)[:, None].float() / 255}
+
+    def forward(self, features: dict[str, Any]) -> dict[str, Any]:
+        """Adds "sentence_embedding", (n, 256)."""
+        if "pixel_values" in features:
+            return features | {"sentence_embedding": self.network.pictures(features["pixel_values"])}
+        vectors = self.text_model(features)["sentence_embedding"]
+        return features | {"sentence_embedding": self.network.texts(vectors)}
+
+    def train(self, mode: bool = True) -> _Joined:
+        """Sets the mode of all but the network for pictures: a batch is too small to normalise by."""
+        super().train(mode)
+        self.network.eval()
+        return self
+
+
 @dataclass(frozen=True)
 class IconClip:
     """The encoder, its weights in a folder; loaded when it first encodes.
@@ -101,8 +135,6 @@ class IconClip:
     @cached_property
     def network(self) -> Network:
         """The loaded network."""
-        from safetensors.torch import load_file
-
         network = Network()
         network.load_state_dict({name: value.float() for name, value in load_file(self.folder / WEIGHTS).items()})
         return network.to(self.device).eval()
@@ -126,9 +158,30 @@ class IconClip:
             vectors[[row for row, _ in some]] = self.network.pictures(ink[:, None].float() / 255).cpu()
         return vectors
 
+    @cached_property
+    def model(self) -> SentenceTransformer:
+        """Both encoders in one model, for training."""
+        from sentence_transformers import SentenceTransformer
+
+        return SentenceTransformer(modules=[_Joined(self.text_encoder.model, self.network)], device=self.device)
+
+    def features(self, items: Sequence[Item], role: Role) -> dict[str, Any]:
+        """What the model reads of some items, all texts or all pictures.
+
+        Raises:
+            BadInput: for a picture that cannot be read.
+        """
+        inputs = [opened(item) if isinstance(item, Picture) else item for item in items]
+        return self.model.preprocess(inputs, task=role)
+
     def save(self, folder: Path) -> None:
-        """Writes the weights and their card; `IconClip(name, folder, text_encoder)` opens them."""
+        """Writes the weights, their card and, in `text/`, the model of texts.
+
+        `IconClip(name, folder, SentenceEncoder(…, folder / "text", …))` opens them.
+        """
         shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        save_file(self.network.state_dict(), folder / WEIGHTS)
+        self.text_encoder.save(folder / "text")
 
 
 def icon_clip(device: str) -> IconClip:

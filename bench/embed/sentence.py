@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from bench.errors import BadInput, one_line
 from methods import Item, Picture, Role, has_bfloat16
 
 if TYPE_CHECKING:
+    from PIL import Image
     from sentence_transformers import SentenceTransformer
 
 TOKENS = 1_024  # a batch, padding included; what it takes then stays in a processor's cache
@@ -133,6 +134,18 @@ class SentenceEncoder:
                     at += len(some)
         return torch.cat(vectors)[torch.tensor(order).argsort()]
 
+    def features(self, items: Sequence[Item], role: Role) -> dict[str, Any]:
+        """What the model reads of some items, all texts or all pictures, by its own prompt for the role.
+
+        Raises:
+            BadInput: for a file that is no picture.
+        """
+        named = ("query",) if role == "query" else ("document", "passage", "corpus")  # as encode_query and so on do
+        prompt = next((self.model.prompts[name] for name in named if name in self.model.prompts), None)
+        if prompt is None and self.model.default_prompt_name:
+            prompt = self.model.prompts[self.model.default_prompt_name]
+        return self.model.preprocess([_input(item) for item in items], prompt=prompt, task=role)
+
     def save(self, folder: Path) -> None:
         """Writes the model with safetensors."""
         self.model.save_pretrained(str(folder), safe_serialization=True)
@@ -151,6 +164,10 @@ class SentenceEncoder:
 
     def _batch(self, items: Sequence[Item], role: Role) -> Tensor:
         encode = self.model.encode_query if role == "query" else self.model.encode_document
-        inputs = [opened(item).convert("RGB") if isinstance(item, Picture) else item for item in items]
+        inputs = [_input(item) for item in items]
         vectors: Tensor = encode(inputs, batch_size=len(inputs), convert_to_tensor=True, show_progress_bar=False)
         return vectors.float().cpu()
+
+
+def _input(item: Item) -> str | Image.Image:
+    return opened(item).convert("RGB") if isinstance(item, Picture) else item

@@ -3,38 +3,57 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_model, save_model
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Dense, StaticEmbedding
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
 from torch.nn.functional import normalize
 
 from methods import Corpus, Csr, Judged, Method, Problem, Queries
 
 N, D = 60, 12
 WORDS = ["red", "green", "blue", "round", "square", "large", "small", "old"]
+VOCABULARY = [*WORDS, *(f"d{row}" for row in range(N)), *(f"q{row}" for row in range(9)), "new", "newer"]
 
 
 @dataclass(frozen=True)
 class WordEncoder:
-    """Encodes a text as the sum of fixed random vectors of its words, the whole turned by `turn`."""
+    """Encodes a text as the mean of fixed random vectors of its words, the whole turned by `turn`; can be trained."""
 
     turn: int = 0
 
+    @cached_property
+    def model(self) -> SentenceTransformer:
+        random = torch.Generator().manual_seed(0)
+        vectors = torch.randn(len(VOCABULARY), D, generator=random).roll(self.turn, dims=1)
+        tokenizer = Tokenizer(WordLevel(dict(zip(VOCABULARY, range(len(VOCABULARY)), strict=True))))
+        tokenizer.pre_tokenizer = WhitespaceSplit()
+        same = Dense(D, D, bias=False, activation_function=torch.nn.Identity(), init_weight=torch.eye(D))
+        return SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_weights=vectors), same], device="cpu")
+
+    def features(self, items, role):
+        return self.model.preprocess(list(items))
+
     def encode(self, items, role):
-        return torch.stack([sum((self._word(word) for word in item.split()), torch.zeros(D)) for item in items])
+        with torch.no_grad():
+            return self.model(self.features(items, role))["sentence_embedding"]
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True)
-        (folder / "turn.txt").write_text(str(self.turn))
+        save_model(self.model, str(folder / "model.safetensors"))
 
     @classmethod
     def open(cls, folder: Path) -> WordEncoder:
-        return cls(int((folder / "turn.txt").read_text()))
-
-    def _word(self, word: str) -> torch.Tensor:
-        seed = int.from_bytes(word.encode()[:4].ljust(4), "little")
-        return torch.randn(D, generator=torch.Generator().manual_seed(seed)).roll(self.turn)
+        encoder = cls()
+        load_model(encoder.model, folder / "model.safetensors")
+        return encoder
 
 
 @dataclass(frozen=True)

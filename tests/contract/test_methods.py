@@ -140,7 +140,7 @@ def _no_pickle(*args: object, **kwargs: object) -> None:
 
 
 def test_a_problem_has_no_place_for_test_queries() -> None:
-    known = {"corpus", "train", "dev", "encoder", "similarity", "device", "seed", "meter"}
+    known = {"corpus", "train", "dev", "encoder", "similarity", "device", "seed", "meter", "scratch"}
     assert {field.name for field in fields(Problem)} == known
 
 

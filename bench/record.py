@@ -37,6 +37,7 @@ class Record(BaseModel):
         memory: peak bytes, `rss` and, on a GPU, `device`.
         environment: versions, commit, processor.
         curves: what the method logged, each name with a list of values, be it a single one.
+        notes: what a reader of the metrics should know.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
@@ -54,6 +55,7 @@ class Record(BaseModel):
     memory: dict[str, int] = {}
     environment: dict[str, str | int] = {}
     curves: dict[str, list[float]] = {}
+    notes: list[str] = []
     identity: dict[str, Any]
 
     @property
@@ -108,6 +110,12 @@ class Results:
         if not paths:
             raise BadInput(f"{self.folder}: holds no records; `tunebench run … --out {self.folder}` writes them")
         return (_read(path) for path in paths)
+
+    def scratch(self, identity: dict[str, Any]) -> Path:
+        """What the cells that differ by nothing but the method share while they run, and what a killed one leaves."""
+        of_method = ("method", "method_version", "hyperparameters")
+        rest = {name: value for name, value in identity.items() if name not in of_method}
+        return self.folder / ".scratch" / cell_id(rest)
 
     def per_query(self, record: Record) -> Path:
         """Where the scores of an `ok` cell are: a Parquet file with a row a test query."""

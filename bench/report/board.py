@@ -85,12 +85,12 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Missing:
-    """Cells of one method that have no scores, all for one reason."""
+class Remark:
+    """Why cells of one method have no scores, or what should be known of those that have."""
 
     method: str
     status: str
-    reason: str
+    text: str
     seeds: tuple[int, ...]
 
 
@@ -104,7 +104,7 @@ class Board:
         counts: name → the lowest and the highest over the cells.
         rows: complete ones by mean NDCG@10, the highest first, then the gaps by label.
         comparison: between the complete rows, in their order; None when they are fewer than two.
-        missing: failed and skipped cells.
+        remarks: on failed and skipped cells, and others that have notes.
         replaced: label → number of cells left out because a newer version of the method is there.
     """
 
@@ -113,7 +113,7 @@ class Board:
     counts: dict[str, tuple[int, int]]
     rows: tuple[Row, ...]
     comparison: Comparison | None
-    missing: tuple[Missing, ...]
+    remarks: tuple[Remark, ...]
     replaced: dict[str, int]
 
 
@@ -145,7 +145,7 @@ def _board(results: Results, setting: Setting, records: Sequence[Record]) -> Boa
         counts=_counts(found),
         rows=(*_ranked(figures, len(seeds), comparison), *gaps),
         comparison=comparison,
-        missing=_missing(found),
+        remarks=_remarks(found),
         replaced=replaced,
     )
 
@@ -216,10 +216,11 @@ def _against(figures: dict[str, Figures], comparison: Comparison, rank: int) -> 
     )
 
 
-def _missing(found: Sequence[Entrant]) -> tuple[Missing, ...]:
+def _remarks(found: Sequence[Entrant]) -> tuple[Remark, ...]:
     seeds: dict[tuple[str, str, str], list[int]] = defaultdict(list)
     for entrant in found:
         for record in entrant.cells:
-            if record.status != "ok":
-                seeds[entrant.label, record.status, record.reason or "no reason given"].append(record.seed)
-    return tuple(Missing(*what, tuple(cells)) for what, cells in seeds.items())
+            lost = [] if record.status == "ok" else [record.reason or "no reason given"]
+            for text in (*lost, *record.notes):
+                seeds[entrant.label, record.status, text].append(record.seed)
+    return tuple(Remark(*what, tuple(cells)) for what, cells in seeds.items())

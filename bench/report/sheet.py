@@ -56,7 +56,7 @@ class Sheet:
         main: the leaderboard.
         legend: what its marks mean and which tests stand behind them.
         nearest: NDCG@10 by the nearest train query; None when there is no such query, or no cell tells.
-        notes: failed, skipped and replaced cells, a line each.
+        notes: on failed, skipped and replaced cells and on others, a line each.
     """
 
     title: str
@@ -240,11 +240,11 @@ def _nearest(board: Board) -> Table | None:
 
 
 def _notes(board: Board) -> list[str]:
-    missing = [f"{m.method}: {m.status} on {_seeds(m.seeds)}: {m.reason}" for m in board.missing]
+    remarks = [f"{r.method}: {r.status} on {_seeds(r.seeds)}: {r.text}" for r in board.remarks]
     replaced = [
         f"{method}: {_plural(cells, 'cell')} of an older version left out" for method, cells in board.replaced.items()
     ]
-    return missing + replaced
+    return remarks + replaced
 
 
 def _seeds(seeds: Sequence[int]) -> str:

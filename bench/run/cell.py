@@ -23,14 +23,22 @@ from bench.record import Record, Scores
 from bench.run.workbench import Workbench
 from bench.score import DEPTH, score
 from bench.spec import Cell
-from methods import Judged, Problem, ProblemError, fit, parse
+from methods import Judged, Problem, ProblemError, Unsuited, fit, parse
 
 
-def run_cell(cell: Cell, identity: dict[str, Any], bench: Workbench) -> tuple[Record, pd.DataFrame | None]:
-    """Runs one cell; whatever goes wrong in it becomes a failed record with the reason."""
+def run_cell(
+    cell: Cell, identity: dict[str, Any], bench: Workbench, scratch: Path | None = None
+) -> tuple[Record, pd.DataFrame | None]:
+    """Runs one cell; whatever goes wrong in it becomes a failed record with the reason.
+
+    A method that is not for such a problem makes it a skipped one. What the method leaves in `scratch`, later cells of
+    the same data set, encoder and seed go on from.
+    """
     clock = Clock(bench.device)
     try:
-        metrics, per_query = _measure(cell, identity, bench, clock)
+        metrics, per_query = _measure(cell, identity, bench, clock, scratch)
+    except Unsuited as error:
+        return _record(cell, identity, clock, "skipped", reason=_reason(error)), None
     except Exception as error:  # noqa: BLE001 — a cell's failure must not stop its neighbours
         return _record(cell, identity, clock, "failed", reason=_reason(error)), None
     return _record(cell, identity, clock, "ok", metrics=metrics), per_query
@@ -42,7 +50,7 @@ def failed(cell: Cell, identity: dict[str, Any], device: torch.device, problem: 
 
 
 def _measure(
-    cell: Cell, identity: dict[str, Any], bench: Workbench, clock: Clock
+    cell: Cell, identity: dict[str, Any], bench: Workbench, clock: Clock, scratch: Path | None
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     loaded = bench.load(cell.dataset, cell.limit)
     dataset = loaded.dataset
@@ -52,7 +60,7 @@ def _measure(
     clock.seconds |= {"load": loaded.seconds, "encode": document_seconds + query_seconds}
     train, dev, test = (_judged(dataset, vectors, rows) for rows in (split.train, split.dev, split.test))
     encoder = bench.encoder(cell.encoder)
-    problem = Problem(corpus, train, dev, encoder, device=bench.device, seed=cell.seed, meter=clock)
+    problem = Problem(corpus, train, dev, encoder, device=bench.device, seed=cell.seed, meter=clock, scratch=scratch)
     _seed_everything(cell.seed)
     tuned = fit(parse(cell.method), problem)
     with clock.phase("search"):
@@ -115,7 +123,7 @@ def _record(
     cell: Cell,
     identity: dict[str, Any],
     clock: Clock,
-    status: Literal["ok", "failed"],
+    status: Literal["ok", "failed", "skipped"],
     reason: str | None = None,
     metrics: dict[str, Any] | None = None,
 ) -> Record:
@@ -134,6 +142,7 @@ def _record(
         memory=clock.memory(),
         environment=environment(),
         curves=clock.curves,
+        notes=clock.notes,
         identity=identity,
     )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
+from shutil import rmtree
 from typing import Any, Literal
 
 from bench.embed.store import PaidEncoder
@@ -56,7 +58,7 @@ def plan(cells: Sequence[Cell], bench: Workbench, results: Results, overwrite: O
             planned.append(Planned(cell, bench.asked(cell), problem=problem))
             continue
         record = None if overwrite == "always" else results.find(identity)
-        stands = record is not None and (record.status == "ok" or overwrite == "never")
+        stands = record is not None and (record.status != "failed" or overwrite == "never")
         planned.append(Planned(cell, identity, record if stands else None))
     return planned
 
@@ -82,14 +84,15 @@ def checked(planned: Sequence[Planned], paid: Iterable[PaidEncoder]) -> list[Pla
 
 def run_cells(planned: Sequence[Planned], bench: Workbench, results: Results) -> Iterator[tuple[Cell, Record]]:
     """Runs the cells that are due, writes their records (and what mteb reads), and yields each as it is done."""
-    for each in planned:
-        if not each.due:
-            continue
-        if each.problem:
-            record, per_query = failed(each.cell, each.identity, bench.device, each.problem), None
-        else:
-            record, per_query = run_cell(each.cell, each.identity, bench)
-        write_task_result(results.folder, record)
-        results.write(record, per_query)
-        yield each.cell, record
+    due = [each for each in planned if each.due]
+    for scratch, some in groupby(due, key=lambda each: results.scratch(each.identity)):
+        for each in some:
+            if each.problem:
+                record, per_query = failed(each.cell, each.identity, bench.device, each.problem), None
+            else:
+                record, per_query = run_cell(each.cell, each.identity, bench, scratch)
+            write_task_result(results.folder, record)
+            results.write(record, per_query)
+            yield each.cell, record
+        rmtree(scratch, ignore_errors=True)
     results.forget_repaired()

@@ -24,7 +24,7 @@ from bench.embed.encoders import open_encoder
 from bench.names import BUCKETS, METRICS
 from bench.record import Record, Results, cell_id
 from bench.run import local
-from methods import Method, Problem, ProblemError, VectorTuned, _registry
+from methods import Method, Problem, ProblemError, Unsuited, VectorTuned, _registry
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Spy(Method):
     def fit(self, problem: Problem) -> VectorTuned:
         self.given.append(problem)
         problem.meter.count("steps", 3)
+        problem.meter.note("little is known")
+        problem.meter.note("little is known")
         problem.meter.log(loss=2.0)
         problem.meter.log(loss=self.strength)
         problem.meter.log(drawn=random.random())  # noqa: S311
@@ -53,9 +55,13 @@ class Failing(Method):
     """Raises what it is told to."""
 
     name: ClassVar[str] = "failing"
+    left: ClassVar[list[Path]] = []
     error: ClassVar[BaseException | None] = RuntimeError("it broke\n  badly")
 
     def fit(self, problem: Problem) -> VectorTuned:
+        if problem.scratch is not None:
+            self.left.append(problem.scratch)
+            problem.scratch.mkdir(parents=True, exist_ok=True)
         if self.error is not None:
             raise self.error
         return VectorTuned(problem.corpus)
@@ -167,7 +173,7 @@ def test_a_method_that_raises_fails_its_own_cell_alone(run: Run, tmp_path: Path)
         "spy": "ok",
     }
     failed = found["failing"]
-    line = Failing.fit.__code__.co_firstlineno + 2
+    line = Failing.fit.__code__.co_firstlineno + 5
     assert failed.reason == f"RuntimeError: it broke badly (test_cell.py, line {line})"
     assert (failed.metrics, failed.fit_seconds) == ({}, None)
     assert failed.reason in result.stderr
@@ -211,6 +217,7 @@ def test_a_failed_cell_runs_again_without_being_asked_to(
 def test_an_interrupted_run_keeps_what_is_done(
     run: Run, ran: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    Failing.left.clear()
     monkeypatch.setattr(Failing, "error", KeyboardInterrupt())
     run("none,failing,spy", code=1)
     assert list(records(tmp_path / "out")) == ["none"]
@@ -408,3 +415,40 @@ def test_a_query_never_retrieves_itself(run: Run, tmp_path: Path, write_beir: An
     found = records(tmp_path / "other out")["none"].metrics
     assert found["recall@1"] == 0.0
     assert found["mrr@10"] < record.metrics["mrr@10"]
+
+
+def test_a_method_that_is_not_for_the_problem_is_skipped_for_good(
+    run: Run, ran: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Failing, "error", Unsuited("failing: not for this"))
+    result = run("none,failing")
+    assert "failing · seed 0: skipped: failing: not for this" in result.stderr
+    assert records(tmp_path / "out")["failing"].status == "skipped"
+    assert "failing: skipped on seed 0: failing: not for this" in (tmp_path / "out" / "leaderboard.md").read_text()
+    ran.clear()
+    run("none,failing")
+    assert ran == []
+
+
+def test_notes_are_kept_once_and_shown(run: Run, tmp_path: Path) -> None:
+    run("spy")
+    assert records(tmp_path / "out")["spy"].notes == ["little is known"]
+    assert "spy: ok on seed 0: little is known" in (tmp_path / "out" / "leaderboard.md").read_text()
+
+
+def test_scratch_is_shared_by_cells_that_differ_in_the_method_alone_and_cleared(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Spy.given.clear()
+    run("spy,spy[strength=2.0]", "--seeds", "0,1")
+    scratch = [problem.scratch for problem in Spy.given]
+    assert scratch[0] == scratch[1] != scratch[2] == scratch[3]
+    Failing.left.clear()
+    monkeypatch.setattr(Failing, "error", KeyboardInterrupt())
+    run("failing", code=1)
+    (left,) = set(Failing.left)
+    assert left in scratch
+    assert left.is_dir(), "a run that was stopped goes on from here"
+    monkeypatch.setattr(Failing, "error", None)
+    run("failing")
+    assert not left.exists()

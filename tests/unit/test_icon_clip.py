@@ -6,6 +6,7 @@ import hashlib
 import re
 import sqlite3
 from contextlib import closing
+from copy import deepcopy
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from bench.embed._glyphs import Glyph, named, sharing_tags
 from bench.embed._look_alikes import look_alikes
 from bench.embed.encoders import open_encoder
 from bench.embed.icon_clip import FOLDER, SIDE, IconClip, Network, ink_of
+from bench.embed.sentence import SentenceEncoder
 from bench.embed.train_icon_clip import augmented, collected, recalls, train
 from bench.errors import BadInput
 from methods import Picture
@@ -125,10 +127,33 @@ def test_a_damaged_picture_is_named(
 
 def test_a_saved_encoder_opens_and_encodes_alike(encoder: IconClip, pictures: list[Picture], tmp_path: Path) -> None:
     encoder.save(tmp_path / "saved")
-    again = IconClip("icon-clip", tmp_path / "saved", encoder.text_encoder)
-    assert again.settings == encoder.settings
+    texts = SentenceEncoder("minilm", tmp_path / "saved" / "text", "1", max_length=128)
+    again = IconClip("icon-clip", tmp_path / "saved", texts)
     items = ["house", *pictures[:3]]
     assert torch.equal(again.encode(items, "query"), encoder.encode(items, "query"))
+
+
+def test_what_is_trained_is_a_copy_that_encodes_as_its_model_does(
+    encoder: IconClip, pictures: list[Picture], tmp_path: Path, float32: None
+) -> None:
+    copy = deepcopy(encoder)
+    untrained = encoder.encode(["house", *pictures], "document")
+    copy.model.train()
+    assert not any(module.training for module in copy.network.modules()), "a batch is too small to normalise by"
+    optimiser = torch.optim.SGD(copy.model.parameters(), lr=0.01)
+    parts = [copy.model(copy.features(part, "document"))["sentence_embedding"] for part in (["house"], pictures)]
+    (parts[0] @ parts[1].T).sum().backward()
+    optimiser.step()
+    copy.model.eval()
+    trained = copy.encode(["house", *pictures], "document")
+    assert (trained - untrained).abs().amax(dim=1).min() > 1e-4
+    assert torch.equal(encoder.encode(["house", *pictures], "document"), untrained)
+    with torch.no_grad():
+        parts = [copy.model(copy.features(part, "document"))["sentence_embedding"] for part in (["house"], pictures)]
+    torch.testing.assert_close(torch.cat(parts), trained, atol=1e-5, rtol=0)
+    copy.save(tmp_path)
+    again = IconClip("icon-clip", tmp_path, SentenceEncoder("minilm", tmp_path / "text", "1", max_length=128))
+    assert torch.equal(again.encode(["house", *pictures], "document"), trained)
 
 
 def test_the_revision_tells_other_weights_apart(encoder: IconClip, tmp_path: Path) -> None:

@@ -230,3 +230,23 @@ def test_a_photograph_is_encoded_upright(tiny_clip: Path, tmp_path: Path) -> Non
     first, second, third = open_encoder(f"st:{tiny_clip}").encode(pictures, "document")
     torch.testing.assert_close(first, second)
     assert (first - third).norm() > 1e-3
+
+
+@pytest.mark.parametrize("named", [{}, {"query": "find: ", "passage": "text: "}, {"other": "as ever: "}], ids=str)
+@pytest.mark.parametrize("role", ["query", "document"])
+def test_the_model_reads_what_it_encodes(tiny_model: Path, float32: None, role: Role, named: dict[str, str]) -> None:
+    encoder = SentenceEncoder("tiny", tiny_model, "1")
+    encoder.model.prompts.update(named)
+    encoder.model.default_prompt_name = "other" if "other" in named else None
+    encoder.model.eval()
+    with torch.no_grad():
+        found = encoder.model(encoder.features(TEXTS, role))["sentence_embedding"]
+    torch.testing.assert_close(found, encoder.encode(TEXTS, role), atol=1e-5, rtol=0)
+
+
+def test_the_model_reads_pictures(tiny_clip: Path, pictures: list[Picture], float32: None) -> None:
+    encoder = SentenceEncoder("tiny", tiny_clip, "1")
+    encoder.model.eval()
+    with torch.no_grad():
+        found = encoder.model(encoder.features(pictures, "document"))["sentence_embedding"]
+    torch.testing.assert_close(found, encoder.encode(pictures, "document"), atol=1e-5, rtol=0)

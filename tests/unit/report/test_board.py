@@ -93,7 +93,7 @@ def test_a_row_without_all_seeds_is_a_gap(cells: Cells) -> None:
     assert board.rows[0].mark == "winner"
     assert board.comparison
     assert board.comparison.better.shape == (2, 2)
-    assert [(lost.method, lost.status, lost.reason, lost.seeds) for lost in board.missing] == [
+    assert [(lost.method, lost.status, lost.text, lost.seeds) for lost in board.remarks] == [
         ("bm25", "skipped", "rank-bm25 is not installed", (0,)),
         ("nudge-m", "failed", "out of memory", (2,)),
     ]

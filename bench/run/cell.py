@@ -30,10 +30,10 @@ def run_cell(cell: Cell, identity: dict[str, Any], bench: Workbench) -> tuple[Re
     """Runs one cell; whatever goes wrong in it becomes a failed record with the reason."""
     clock = Clock(bench.device)
     try:
-        metrics, per_query = _measure(cell, identity, bench, clock)
+        measured, per_query = _measure(cell, identity, bench, clock)
     except Exception as error:  # noqa: BLE001 — a cell's failure must not stop its neighbours
         return _record(cell, identity, clock, "failed", reason=_reason(error)), None
-    return _record(cell, identity, clock, "ok", metrics=metrics), per_query
+    return _record(cell, identity, clock, "ok", **measured), per_query
 
 
 def failed(cell: Cell, identity: dict[str, Any], device: torch.device, problem: BadInput) -> Record:
@@ -62,7 +62,7 @@ def _measure(
         told = _overlap(bench.wording_vectors(cell), train, test, split, corpus.n)
         per_query = pd.concat([_about(dataset, split, told), scores], axis=1)
     clock.counts |= {"documents": corpus.n, **{f"{name}_queries": len(rows) for name, rows in vars(split).items()}}
-    return _means(scores, told), per_query
+    return {"metrics": _means(scores, told), "chosen": dict(tuned.chosen)}, per_query
 
 
 def _about(dataset: Dataset, split: Split, told: Overlap) -> pd.DataFrame:
@@ -116,8 +116,7 @@ def _record(
     identity: dict[str, Any],
     clock: Clock,
     status: Literal["ok", "failed"],
-    reason: str | None = None,
-    metrics: dict[str, Any] | None = None,
+    **found: Any,
 ) -> Record:
     seconds = {name: round(value, 4) for name, value in clock.seconds.items()}
     return Record(
@@ -126,8 +125,6 @@ def _record(
         method=cell.method,
         seed=cell.seed,
         status=status,
-        reason=reason,
-        metrics=metrics or {},
         seconds=seconds,
         fit_seconds=round(clock.seconds["fit"] + clock.seconds.get("reencode", 0.0), 4) if status == "ok" else None,
         counts=clock.counts,
@@ -135,6 +132,7 @@ def _record(
         environment=environment(),
         curves=clock.curves,
         identity=identity,
+        **found,
     )
 
 

@@ -66,6 +66,7 @@ def main() -> None:
 @click.option("--seeds", callback=_numbers, metavar="0,1,2", help="Seeds instead of the suite's.")
 @click.option("--split", type=click.Choice(["default", "official", "random", "grouped"]), help="How queries are split.")
 @click.option("--limit", type=int, metavar="N", help="Keep at the most N judged queries of each data set.")
+@click.option("--tune", type=int, metavar="N", help="Add a row tuned by N trials for each method with a search space.")
 @click.option("--device", default="cpu", show_default=True, metavar="DEVICE", help="cpu, cuda or cuda:0.")
 @click.option("--trust-remote-code", is_flag=True, help="Let encoders run the Python code that comes with them.")
 @click.option(
@@ -117,6 +118,7 @@ def run(  # noqa: PLR0913, PLR0917 — one a command-line option
     cells = list(asked.cells(default_encoder))
     results = Results(out or Path("results/local") / asked.name)
     with RunView(quiet=as_json) as view:
+        view.rows(asked)
         bench = Workbench(open_device(device), view.encoding, trust_remote_code=trust_remote_code)
         if dry_run:
             states, estimates = foresee(cells, bench, results, overwrite)

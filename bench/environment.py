@@ -14,7 +14,7 @@ from pathlib import Path
 @cache
 def environment() -> dict[str, str | int]:
     """Versions, the commit, the processor; the device and its threads are part of a record's identity already."""
-    packages = ("torch", "numpy", "sentence-transformers", "transformers", "pytrec-eval-terrier")
+    packages = ("torch", "numpy", "optuna", "sentence-transformers", "transformers", "pytrec-eval-terrier")
     return {
         "tunebench": metadata.version("tunebench"),
         "commit": _commit(),

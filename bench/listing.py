@@ -12,7 +12,7 @@ from bench.data.mteb_tasks import MTEB
 from bench.embed.encoders import CATALOGUE as ENCODERS
 from bench.embed.encoders import SENTENCE_TRANSFORMER
 from bench.spec import read_suite, suite_names
-from methods import load_method, method_names, written
+from methods import Choice, Range, load_method, method_names, written
 
 Rows = list[dict[str, str]]
 
@@ -78,7 +78,16 @@ def _method(name: str, origin: str) -> dict[str, str]:
     try:
         method = load_method(name)
     except ImportError as error:
-        return {**row, "version": "", "settings": "", "about": f"not available: {error}"}
+        return {**row, "version": "", "settings": "", "space": "", "about": f"not available: {error}"}
     settings = ", ".join(f"{key}={written(value)}" for key, value in vars(method()).items())
+    space = ", ".join(f"{key}={_space(part)}" for key, part in method.space.items())
     about = (method.__doc__ or "").strip().splitlines()[0]
-    return {**row, "version": str(method.version), "settings": settings, "about": about}
+    described = {"settings": settings, "space": space, "about": about}
+    return {**row, "version": str(method.version), **described}
+
+
+def _space(part: Range | Choice) -> str:
+    """What is tried of one hyperparameter: 5.0–50.0, unit|sum."""
+    if isinstance(part, Choice):
+        return "|".join(map(written, part.values))
+    return f"{part.low}–{part.high}{' (log)' if part.log else ''}"

@@ -36,6 +36,8 @@ class Record(BaseModel):
         counts: documents, queries by split, optimiser steps, encodes, touched documents, …
         memory: peak bytes, `rss` and, on a GPU, `device`.
         environment: versions, commit, processor.
+        chosen: the hyperparameters that the method chose, or that were chosen by trial; of a chain, under "links",
+            those of each link.
         curves: what the method logged, each name with a list of values, be it a single one.
         notes: what a reader of the metrics should know.
     """
@@ -54,6 +56,7 @@ class Record(BaseModel):
     counts: dict[str, int] = {}
     memory: dict[str, int] = {}
     environment: dict[str, str | int] = {}
+    chosen: dict[str, Any] = {}
     curves: dict[str, list[float]] = {}
     notes: list[str] = []
     identity: dict[str, Any]

@@ -26,7 +26,7 @@ from bench.report import compare_published, load_boards, published_tables, sheet
 from bench.report.render import comma_separated
 from bench.run.estimate import ASSUMPTIONS, Estimate, total
 from bench.run.local import Planned
-from bench.spec import Cell
+from bench.spec import Cell, Suite
 
 PLAIN_WIDTH = 10_000  # columns; wide enough that Rich cuts nothing when nobody's window is there to wrap it
 
@@ -62,6 +62,12 @@ class RunView:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
+
+    def rows(self, asked: Suite) -> None:
+        """Says which methods are not tuned, where others are."""
+        single = [row for row, tuned in asked.rows().items() if row == tuned]
+        if asked.tune and single:
+            self._say(f"nothing more to tune, so one row each: {', '.join(single)}")
 
     def costs(self, costs: Mapping[PaidEncoder, Cost]) -> None:
         """Says about what each encoder will charge."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from bench.errors import BadInput
-from methods import label, nearest_name, parse
+from methods import label, nearest_name, parse, with_trials
 
 SUITES = Path(__file__).parent / "suites"
 Names = tuple[str, ...]
@@ -34,6 +35,7 @@ class Suite(BaseModel):
         seeds: each drives the split and the method.
         split: "default" is official where the data set has it, random otherwise.
         limit: at the most so many judged queries of a data set; None keeps all.
+        tune: each method that has something to search stands there a second time, tuned by so many trials.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,14 +48,20 @@ class Suite(BaseModel):
     seeds: tuple[int, ...] = Field(min_length=1)
     split: Literal["default", "official", "random", "grouped"] = "default"
     limit: int | None = Field(default=None, ge=10)
+    tune: int | None = Field(default=None, ge=2)
 
     def cells(self, default_encoder: Callable[[str], str]) -> Iterator[Cell]:
         """Unfolds the suite, so that cells that share data and encoder follow one another."""
         for dataset in dict.fromkeys(self.datasets):
             for encoder in dict.fromkeys(self.encoders_of(dataset) or (default_encoder(dataset),)):
                 for seed in dict.fromkeys(self.seeds):
-                    for method in dict.fromkeys(label(parse(method)) for method in self.methods):
+                    for method in dict.fromkeys(chain.from_iterable(self.rows().items())):
                         yield Cell(dataset, encoder, method, seed, self.split, self.limit)
+
+    def rows(self) -> dict[str, str]:
+        """The canonical string of each method, and that of its tuned row: the same where nothing is to be tuned."""
+        methods = [parse(method) for method in self.methods]
+        return {label(method): label(with_trials(method, self.tune or 0)) for method in methods}
 
     def encoders_of(self, dataset: str) -> Names:
         """The encoders that are asked for on a data set."""

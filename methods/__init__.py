@@ -12,7 +12,7 @@ import re
 from methods._contract import Csr, Encoder, Judged, Meter, Method, Problem, Queries, Role, TrainableEncoder
 from methods._corpus import Corpus, Item, Moved, Picture
 from methods._errors import ProblemError, Unsuited
-from methods._fit import Chain, fit
+from methods._fit import Chain, fit, with_trials
 from methods._metrics import Metric
 from methods._registry import (
     UnknownName,
@@ -25,10 +25,12 @@ from methods._registry import (
     written,
 )
 from methods._search import Ranking, has_bfloat16, top_k
+from methods._space import Choice, Range, Space
 from methods._tuned import Tuned, VectorTuned
 
 __all__ = [
     "Chain",
+    "Choice",
     "Corpus",
     "Csr",
     "Encoder",
@@ -42,8 +44,10 @@ __all__ = [
     "Problem",
     "ProblemError",
     "Queries",
+    "Range",
     "Ranking",
     "Role",
+    "Space",
     "TrainableEncoder",
     "Tuned",
     "UnknownName",
@@ -58,6 +62,7 @@ __all__ = [
     "nearest_name",
     "parse",
     "top_k",
+    "with_trials",
     "written",
 ]
 

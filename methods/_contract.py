@@ -15,6 +15,7 @@ from torch import Tensor
 
 from methods._corpus import Corpus, Item, position
 from methods._errors import ProblemError
+from methods._space import Space
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -304,16 +305,20 @@ class Method(ABC):
     Attributes:
         join_dev: whether the dev queries join the train queries once they have served to choose hyperparameters.
         train_share: the part of the train queries to learn from, drawn by the seed: for learning curves.
+        tune: the number of trials by which `space` is searched on the dev queries; 0 searches nothing.
         name: the name that it is registered under.
         version: raised whenever its results change.
         needs: what must be in the problem beyond vectors: "items", "encoder".
+        space: the hyperparameters that are worth tuning, each with the values to try, the default among them.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     needs: ClassVar[frozenset[Literal["items", "encoder"]]] = frozenset()
+    space: ClassVar[Space] = {}
     join_dev: bool = field(default=False, kw_only=True)
     train_share: float = field(default=1.0, kw_only=True)
+    tune: int = field(default=0, kw_only=True)
 
     def __init_subclass__(cls) -> None:
         if "name" not in cls.__dict__:
@@ -331,7 +336,7 @@ class Method(ABC):
                 not asked.
             tuned: what `fit` or `update` of this method returned.
         """
-        return replace(self, **tuned.chosen).fit(problem)
+        return replace(self, **tuned.chosen).fit(problem).with_chosen(tuned.chosen)
 
     def query_map(self, d: int) -> torch.nn.Module:
         """The untrained module whose weights `load` fills in, for a method that maps queries of d dimensions."""

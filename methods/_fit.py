@@ -11,7 +11,8 @@ from torch import nn
 
 from methods._contract import Judged, Method, Problem
 from methods._errors import ProblemError
-from methods._tuned import Tuned, VectorTuned
+from methods._tuned import Tuned, VectorTuned, reencoded
+from methods._tuning import searched, tune
 
 
 def fit(method: Method, problem: Problem) -> Tuned:
@@ -29,13 +30,10 @@ def fit(method: Method, problem: Problem) -> Tuned:
     with problem.meter.phase("fit"):
         if method.train_share < 1:
             problem = replace(problem, train=_drawn(problem, method.train_share))
-        tuned = method.fit(problem)
+        tuned = tune(method, problem) if method.tune else method.fit(problem)
         if method.join_dev:
             tuned = method.update(replace(problem, train=problem.train.joined(problem.dev)), tuned)
-    if isinstance(tuned, VectorTuned) and tuned.encoder is not None and tuned.vectors is None:
-        with problem.meter.phase("reencode"):
-            tuned = tuned.reencode()
-    return tuned
+    return reencoded(tuned, problem.meter)
 
 
 def _drawn(problem: Problem, share: float) -> Judged:
@@ -80,6 +78,7 @@ class Chain(Method):
             None if encoded is None else encoded.vectors,
             left.similarity,
             problem.device,
+            {"links": [dict(part.chosen) for part in done]},
         )
 
     def update(self, problem: Problem, tuned: Tuned) -> Tuned:  # noqa: ARG002 — whatever they are
@@ -91,3 +90,13 @@ class Chain(Method):
         return nn.Sequential(
             *(link.query_map(d) for link in self.links if type(link).query_map is not Method.query_map)
         )
+
+
+def with_trials(method: Method, trials: int) -> Method:
+    """The method tuned by so many trials, or each link of a chain, where there is something to search.
+
+    What has trials of its own keeps them.
+    """
+    if isinstance(method, Chain):
+        return replace(method, links=tuple(with_trials(link, trials) for link in method.links))
+    return replace(method, tune=trials) if searched(method) and not method.tune else method

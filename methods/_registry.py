@@ -95,11 +95,14 @@ def label(method: Method) -> str:
 
 
 def hyperparameters(method: Method) -> dict[str, Any]:
-    """Every hyperparameter with its value and the version, as plain JSON: what identifies the method's results."""
+    """Every hyperparameter with its value and the version, as plain JSON: what identifies the method's results.
+
+    Without trials `tune` is left out, so that what is not tuned is what it was before anything could be.
+    """
     if isinstance(method, Chain):
         return {"links": [hyperparameters(link) for link in method.links]}
-    values = {field.name: getattr(method, field.name) for field in fields(method)}
-    return {"name": method.name, "version": method.version, **values}
+    known = [field.name for field in fields(method) if field.name != "tune" or method.tune]
+    return {"name": method.name, "version": method.version, **{name: getattr(method, name) for name in known}}
 
 
 def _parse_link(text: str) -> Method:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from methods._contract import (
     CPU,
     Encoder,
+    Meter,
     OpenEncoder,
     Problem,
     Queries,
@@ -36,10 +38,17 @@ class Tuned(ABC):
     """A search that a method has made.
 
     Attributes:
-        chosen: the hyperparameters that the method chose by itself.
+        chosen: the hyperparameters that the method chose by itself, or that were chosen by trial; of a chain, under
+            "links", those of each link. Plain JSON.
     """
 
     chosen: Mapping[str, Any] = MappingProxyType({})
+
+    def with_chosen(self, chosen: Mapping[str, Any]) -> Self:
+        """The same, with more that was chosen."""
+        other = copy(self)
+        object.__setattr__(other, "chosen", {**self.chosen, **chosen})  # which may be a frozen dataclass
+        return other
 
     @abstractmethod
     def search(self, queries: Queries, k: int) -> Ranking:
@@ -63,7 +72,7 @@ class VectorTuned(Tuned):
         similarity: "cosine" when all document vectors have unit length, else "dot". Search is by dot product
             in both cases.
         device: where to search.
-        chosen: the hyperparameters that the method chose by itself.
+        chosen: the hyperparameters that were chosen.
         kept: tensors that the method needs to go on from here.
     """
 
@@ -179,6 +188,14 @@ class VectorTuned(Tuned):
             chosen=about["chosen"],
             kept=part("kept."),
         )
+
+
+def reencoded(tuned: Tuned, meter: Meter) -> Tuned:
+    """The same search, its documents encoded under the phase "reencode" where the encoder was replaced."""
+    if isinstance(tuned, VectorTuned) and tuned.encoder is not None and tuned.vectors is None:
+        with meter.phase("reencode"):
+            return tuned.reencode()
+    return tuned
 
 
 def read_about(folder: Path, corpus: Corpus) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from methods._contract import Csr, Method, Problem, check_dev, check_train
 from methods._errors import ProblemError
 from methods._metrics import Metric
+from methods._space import Range, Space
 from methods._tuned import VectorTuned
 
 
@@ -36,6 +37,7 @@ class Adaptor(Method):
             "none" leaves them out.
     """
 
+    space: ClassVar[Space] = {"learning_rate": Range(1e-4, 1e-2, log=True), "scale": Range(5.0, 50.0)}
     batch: int = 4096
     steps: int = 10_000
     warmup: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from methods._errors import ProblemError
 from methods._metrics import Metric
 from methods._nudge import Nudge, Sums, report
 from methods._profile import dev_profile
+from methods._space import Choice, Space
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class NudgeM(Nudge):
         compat: "reference" chooses as the authors' code does: dev hit@1, the left end of its first best plateau.
     """
 
+    space: ClassVar[Space] = {"step": Choice(("unit", "sum")), "normalise": Choice((False, True))}
     step: Literal["unit", "sum"] = "unit"
     normalise: bool = False
     compat: Literal["none", "reference"] = "none"

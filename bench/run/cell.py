@@ -36,12 +36,12 @@ def run_cell(
     """
     clock = Clock(bench.device)
     try:
-        metrics, per_query = _measure(cell, identity, bench, clock, scratch)
+        measured, per_query = _measure(cell, identity, bench, clock, scratch)
     except Unsuited as error:
         return _record(cell, identity, clock, "skipped", reason=_reason(error)), None
     except Exception as error:  # noqa: BLE001 — a cell's failure must not stop its neighbours
         return _record(cell, identity, clock, "failed", reason=_reason(error)), None
-    return _record(cell, identity, clock, "ok", metrics=metrics), per_query
+    return _record(cell, identity, clock, "ok", **measured), per_query
 
 
 def failed(cell: Cell, identity: dict[str, Any], device: torch.device, problem: BadInput) -> Record:
@@ -70,7 +70,7 @@ def _measure(
         told = _overlap(bench.wording_vectors(cell), train, test, split, corpus.n)
         per_query = pd.concat([_about(dataset, split, told), scores], axis=1)
     clock.counts |= {"documents": corpus.n, **{f"{name}_queries": len(rows) for name, rows in vars(split).items()}}
-    return _means(scores, told), per_query
+    return {"metrics": _means(scores, told), "chosen": dict(tuned.chosen)}, per_query
 
 
 def _about(dataset: Dataset, split: Split, told: Overlap) -> pd.DataFrame:
@@ -124,8 +124,7 @@ def _record(
     identity: dict[str, Any],
     clock: Clock,
     status: Literal["ok", "failed", "skipped"],
-    reason: str | None = None,
-    metrics: dict[str, Any] | None = None,
+    **found: Any,
 ) -> Record:
     seconds = {name: round(value, 4) for name, value in clock.seconds.items()}
     return Record(
@@ -134,8 +133,6 @@ def _record(
         method=cell.method,
         seed=cell.seed,
         status=status,
-        reason=reason,
-        metrics=metrics or {},
         seconds=seconds,
         fit_seconds=round(clock.seconds["fit"] + clock.seconds.get("reencode", 0.0), 4) if status == "ok" else None,
         counts=clock.counts,
@@ -144,6 +141,7 @@ def _record(
         curves=clock.curves,
         notes=clock.notes,
         identity=identity,
+        **found,
     )
 
 

@@ -10,9 +10,26 @@ import torch
 from problems import WordEncoder, make_split, plain, small
 from toys import TOYS, FlipQueries, NewEncoder, SharedWords, SwapDocuments
 
-from methods import Chain, Judged, Method, Problem, Tuned, VectorTuned, fit, label, load_method, method_names, parse
+from bench.score import score
+from methods import (
+    Chain,
+    Judged,
+    Method,
+    Problem,
+    Range,
+    Tuned,
+    VectorTuned,
+    fit,
+    label,
+    load_method,
+    method_names,
+    parse,
+    written,
+)
 
-REGISTERED = [small(load_method(name)()) for name in method_names()]
+UNTUNED = [small(load_method(name)()) for name in method_names()]
+TUNED = [replace(method, tune=3) for method in UNTUNED if method.space]
+REGISTERED = [*UNTUNED, *TUNED]
 CHAINS = [
     Chain((FlipQueries(), SwapDocuments())),
     Chain((NewEncoder(), small(load_method("adaptor")()), load_method("nudge-n")())),
@@ -106,6 +123,48 @@ def test_a_share_of_the_train_queries_is_all_that_is_learnt_from(method: Method)
     half = replace(problem, train=problem.train.take(order[:25].sort().values))
     shared = fit(replace(method, train_share=0.5), problem)
     assert torch.equal(_scores(shared, split.test), _scores(fit(method, half), split.test))
+
+
+@pytest.mark.parametrize("method", [*UNTUNED, *TOYS], ids=label)
+def test_search_space_is_of_values_that_the_method_takes_its_default_among_them(method: Method) -> None:
+    for name, part in method.space.items():
+        default = getattr(type(method)(), name)
+        if isinstance(part, Range):
+            values = [part.low, part.high]
+            assert part.low <= default <= part.high
+            assert part.low < part.high
+            assert part.low > 0 or not part.log
+        else:
+            values = list(part.values)
+            assert default in values
+            assert len(set(values)) == len(values) > 1
+        for value in values:
+            assert type(value) is type(default)
+            assert getattr(parse(f"{method.name}[{name}={written(value)}]"), name) == value
+
+
+@pytest.mark.parametrize("method", TUNED, ids=label)
+def test_tuned_is_the_best_of_its_trials_by_the_dev_queries(method: Method, monkeypatch) -> None:
+    split = make_split()
+    problem = split.problem
+    tried: list[Method] = []
+    fit_once = type(method).fit
+    monkeypatch.setattr(type(method), "fit", lambda self, given: (tried.append(self), fit_once(self, given))[1])
+    tuned = fit(method, problem)
+    monkeypatch.undo()
+    assert tried[0] == replace(method, tune=0)
+    assert 2 <= len(tried) <= 3
+    assert all(
+        {**vars(trial), **dict.fromkeys(method.space), "tune": 3} == {**vars(method), **dict.fromkeys(method.space)}
+        for trial in tried
+    )
+    best, best_dev = tried[0], -1.0
+    for trial in tried:
+        dev = float(score(fit(trial, problem).search(problem.dev, 10), problem.dev.relevant)["ndcg@10"].mean())
+        if dev > best_dev + 1e-12:
+            best, best_dev = trial, dev
+    assert {name: tuned.chosen[name] for name in method.space} == {name: getattr(best, name) for name in method.space}
+    assert torch.equal(_scores(tuned, split.test), _scores(fit(best, problem), split.test))
 
 
 @ALL

@@ -73,6 +73,13 @@ def test_list_methods_shows_every_hyperparameter() -> None:
         assert row["from"] == "tunebench"
 
 
+def test_list_methods_shows_what_can_be_tuned() -> None:
+    rows = {row["name"]: row for row in json.loads(invoke("list", "methods", "--json").stdout)}
+    assert rows["none"]["space"] == ""
+    assert rows["nudge-m"]["space"] == "step=unit|sum, normalise=false|true"
+    assert "learning_rate=0.0001–0.01 (log), scale=5.0–50.0" in rows["adaptor"]["space"]
+
+
 def test_list_methods_says_why_one_is_not_available(monkeypatch: pytest.MonkeyPatch) -> None:
     def load() -> NoReturn:
         raise ModuleNotFoundError("No module named 'someone'")
@@ -134,6 +141,29 @@ def test_commas_split_but_not_inside_brackets(run: Run) -> None:
     rows = dry_rows(run("--methods", asked, "--seeds", "3", "--dry-run", "--json"))
     labels = [row["cell"].split(" · ")[2] for row in rows]
     assert labels == ["none", "adaptor[batch=64,steps=9]+nudge-n[gamma=0.3,compat=reference]", "nudge-m[gamma=1.0]"]
+
+
+def test_tuned_rows_stand_beside_the_others(run: Run, tmp_path: Path) -> None:
+    result = run("--methods", "none,nudge-m,nudge-n", "--seeds", "0", "--tune", "3")
+    assert "nothing more to tune, so one row each: none, nudge-n\n" in result.stderr
+    again = json.loads(run("--methods", "none,nudge-m,nudge-n", "--seeds", "0", "--tune", "3", "--json").stdout)
+    assert sorted(row["method"] for row in again["rows"]) == ["none", "nudge-m", "nudge-m[tune=3]", "nudge-n"]
+    found = {record.method: record for record in Results(tmp_path / "out").records()}
+    assert found["none"].chosen == {}
+    assert set(found["nudge-m"].chosen) == {"gamma"}
+    assert set(found["nudge-m[tune=3]"].chosen) == {"gamma", "step", "normalise", "tune"}
+    assert 2 <= found["nudge-m[tune=3]"].counts["trials"] <= 3
+
+
+def test_without_tune_nothing_is_said_of_it(run: Run) -> None:
+    assert "tune" not in run("--methods", "none,nudge-m", "--seeds", "0", "--dry-run").stderr
+
+
+@pytest.mark.parametrize("trials", ["1", "0", "-5", "many"])
+def test_too_few_trials_are_refused(run: Run, tmp_path: Path, trials: str) -> None:
+    result = run("--methods", "none,nudge-m", "--tune", trials, code=2)
+    assert "tune" in result.stderr.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_dry_run_runs_nothing_and_writes_nothing(

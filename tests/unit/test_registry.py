@@ -10,7 +10,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 import methods
-from methods import _registry, label, load_method, method_names, parse
+from methods import _registry, hyperparameters, label, load_method, method_names, parse
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,11 @@ def test_defaults_and_order_do_not_change_the_label() -> None:
 def test_errors_name_the_nearest(text: str, said: str) -> None:
     with pytest.raises(methods.UnknownName, match=re.escape(said)):
         parse(text)
+
+
+def test_what_is_not_tuned_is_identified_as_before_anything_could_be() -> None:
+    assert set(hyperparameters(parse("none"))) == {"name", "version", "join_dev", "train_share"}
+    assert hyperparameters(parse("nudge-m[tune=5]")) == {**hyperparameters(parse("nudge-m")), "tune": 5}
 
 
 def test_listing_imports_no_method() -> None:

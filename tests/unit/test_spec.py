@@ -88,6 +88,24 @@ def test_methods_have_one_spelling(written: str, canonical: str) -> None:
     assert label(parse(canonical)) == canonical
 
 
+def test_what_can_be_tuned_stands_there_twice() -> None:
+    methods = ["none", "nudge-m", "adaptor[batch=64] + nudge-n", "nudge-m[step=sum,normalise=true]"]
+    found = [cell.method for cell in cells(suite(methods=methods, tune=20))]
+    assert found == [
+        "none",
+        "nudge-m",
+        "nudge-m[tune=20]",
+        "adaptor[batch=64]+nudge-n",
+        "adaptor[tune=20,batch=64]+nudge-n",
+        "nudge-m[step=sum,normalise=true]",
+    ]
+
+
+def test_what_has_trials_already_keeps_them() -> None:
+    asked = suite(methods=["nudge-m[tune=5]", "nudge-m[tune=20]", "nudge-m"], tune=20)
+    assert [cell.method for cell in cells(asked)] == ["nudge-m[tune=5]", "nudge-m[tune=20]", "nudge-m"]
+
+
 def test_an_unknown_method_is_found_when_cells_unfold() -> None:
     with pytest.raises(UnknownName, match="did you mean 'adaptor'"):
         cells(suite(methods=["none", "adapter"]))
@@ -157,6 +175,7 @@ def test_a_file_is_named_after_itself_unless_it_says_otherwise(tmp_path: Path) -
         (b'datasets = ["apidocs"]\nmethods = ["none"]\nseeds = [0.5]', "seeds.0: "),
         (b'datasets = ["apidocs"]\nmethods = ["none"]\nseeds = [0]\nlimit = -1', "limit: "),
         (b'datasets = ["apidocs"]\nmethods = ["none"]\nseeds = [0]\nsplit = "half"', "split: "),
+        (b'datasets = ["apidocs"]\nmethods = ["none"]\nseeds = [0]\ntune = 1', "tune: .*greater than or equal to 2"),
         (b'datasets = ["apidocs"]\nmethods = ["none"]\nseed = [0]', "unknown field 'seed'; did you mean 'seeds'"),
     ],
 )

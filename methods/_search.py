@@ -88,24 +88,24 @@ def best_of_all(scores: Iterable[Tensor], m: int, corpus: Corpus, k: int, *, exc
     """Ranks all documents by given scores, exactly; ties go by `corpus.priority`.
 
     Args:
-        scores: for each of m queries (n,), finite; they are taken one after the other, and may be written to.
+        scores: for each of m queries (n,) float32, finite; they are taken one after the other, and may be written to.
         m: the number of queries.
         corpus: n documents.
         k: how many to return.
         exclude: m rows of documents that the query must not retrieve.
     """
     ranking, width = unranked(m, k), min(k, corpus.n)
-    by_priority = torch.from_numpy(corpus.priority).argsort()
+    priority = torch.from_numpy(corpus.priority)
     for query, score in enumerate(scores):
         if exclude is not None:
             score[exclude.columns[exclude.offsets[query] : exclude.offsets[query + 1]]] = -torch.inf
-        ordered = score[by_priority]
-        last = ordered.topk(width).values[-1]
-        above, level = (ordered > last).nonzero()[:, 0], (ordered == last).nonzero()[:, 0]
-        best = torch.cat([above, level[: width - len(above)]])
-        best = best[ordered[best].argsort(descending=True, stable=True)]
-        ranking.rows[query, :width] = torch.where(ordered[best].isneginf(), -1, by_priority[best])
-        ranking.scores[query, :width] = ordered[best].float()
+        last = score.topk(width).values[-1]
+        above, level = (score > last).nonzero()[:, 0], (score == last).nonzero()[:, 0]
+        first = priority[level].topk(width - len(above), largest=False).indices
+        rows = torch.cat([above, level[first]])
+        rows = rows[best_first(score[None, rows], priority[None, rows])[0]]
+        ranking.scores[query, :width] = score[rows]
+        ranking.rows[query, :width] = torch.where(score[rows].isneginf(), -1, rows)
     return ranking
 
 

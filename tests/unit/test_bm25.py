@@ -156,3 +156,10 @@ def test_documents_without_words_are_refused() -> None:
 def test_nothing_to_expand_with_is_refused() -> None:
     with pytest.raises(ProblemError, match=r"train\.relevant: no query has a relevant document"):
         fit(Bm25(expand=True), problem_of(["red"], {"old": []}, np.random.default_rng(0)))
+
+
+def test_loading_over_another_corpus_is_refused(tmp_path) -> None:
+    random = np.random.default_rng(0)
+    fit(Bm25(), problem_of(["red", "blue"], {}, random)).save(tmp_path)
+    with pytest.raises(ProblemError, match="fitted on 2 × 2 document vectors, not on 3 × 2"):
+        Bm25().load(tmp_path, problem_of(["red", "blue", "red"], {}, random).corpus)

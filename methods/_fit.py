@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
-from methods._contract import Judged, Method, Problem
+from methods._contract import Judged, Method, OpenEncoder, Problem, Queries
+from methods._corpus import Corpus
 from methods._errors import ProblemError
+from methods._search import Ranking
 from methods._tuned import Tuned, VectorTuned, reencoded
 from methods._tuning import searched, tune
+
+FORMER, LAST = "former", "last"  # the folders of a chain whose last link has a search of its own
 
 
 def fit(method: Method, problem: Problem) -> Tuned:
@@ -44,42 +49,36 @@ def _drawn(problem: Problem, share: float) -> Judged:
 
 @dataclass(frozen=True)
 class Chain(Method):
-    """Methods one after the other: each is fitted on what the one before it left."""
+    """Methods one after the other: each is fitted on what the one before it left.
+
+    All but the last search by vectors.
+    """
 
     name: ClassVar[str] = "chain"
     links: Sequence[Method] = ()
 
-    def fit(self, problem: Problem) -> VectorTuned:
+    def fit(self, problem: Problem) -> Tuned:
         """Fits every link.
 
         Raises:
-            ProblemError: when a link does not search by vectors, or needs the encoder although vectors have changed,
-                or learns from the dev queries by which the next one chooses.
+            ProblemError: when a link that is not the last does not search by vectors, or one needs the encoder although
+                vectors have changed, or learns from the dev queries by which the next one chooses.
         """
         if any(link.join_dev for link in self.links[:-1]):
             raise ProblemError("join_dev: only the last link of a chain may learn from the dev queries")
         done: list[VectorTuned] = []
         left = problem
-        for link in self.links:
+        for number, link in enumerate(self.links, 1):
             if "encoder" in link.needs and any(part.query_map or part.moved for part in done):
                 raise ProblemError(f"{link.name} needs the encoder, so it comes before any method that changes vectors")
             tuned = fit(link, left)
             if not isinstance(tuned, VectorTuned):
-                raise ProblemError(f"{link.name} does not search by vectors, so it cannot be chained")
+                if number < len(self.links):
+                    raise ProblemError(f"{link.name} does not search by vectors, so it can only be the last of a chain")
+                return ChainTuned(_joined(problem, left, done), tuned)
             done.append(tuned)
             left = tuned.apply(left)
-        maps = [part.query_map for part in done if part.query_map is not None]
-        encoded = next((part for part in reversed(done) if part.encoder is not None), None)
-        return VectorTuned(
-            problem.corpus,
-            left.corpus.moved,
-            nn.Sequential(*maps) if maps else None,
-            None if encoded is None else encoded.encoder,
-            None if encoded is None else encoded.vectors,
-            left.similarity,
-            problem.device,
-            {"links": [dict(part.chosen) for part in done]},
-        )
+        return _joined(problem, left, done)
 
     def update(self, problem: Problem, tuned: Tuned) -> Tuned:  # noqa: ARG002 — whatever they are
         """Raises ProblemError: what each link chose is not known any more."""
@@ -90,6 +89,56 @@ class Chain(Method):
         return nn.Sequential(
             *(link.query_map(d) for link in self.links if type(link).query_map is not Method.query_map)
         )
+
+    def load(self, folder: Path, corpus: Corpus, open_encoder: OpenEncoder | None = None) -> Tuned:
+        """Opens what was saved, over the corpus that it was fitted on."""
+        if not (folder / LAST).exists():
+            return super().load(folder, corpus, open_encoder)
+        former = VectorTuned.load(folder / FORMER, corpus, self.query_map, open_encoder)
+        return ChainTuned(former, self.links[-1].load(folder / LAST, former.corpus, open_encoder))
+
+
+@dataclass(frozen=True)
+class ChainTuned(Tuned):
+    """A chain whose last link has a search of its own.
+
+    Attributes:
+        former: what all links before it have made.
+        last: what the last link has made over the documents as those left them.
+    """
+
+    former: VectorTuned
+    last: Tuned
+
+    @property
+    def chosen(self) -> Mapping[str, Any]:  # type: ignore[override]  # follows from the links
+        """What each link chose."""
+        return {"links": [*self.former.chosen["links"], dict(self.last.chosen)]}
+
+    def search(self, queries: Queries, k: int) -> Ranking:
+        """The k best documents of each query, which goes through the former links first."""
+        return self.last.search(self.former.queries(queries), k)
+
+    def save(self, folder: Path) -> None:
+        """Writes `former/` and `last/`."""
+        self.former.save(folder / FORMER)
+        self.last.save(folder / LAST)
+
+
+def _joined(problem: Problem, left: Problem, done: Sequence[VectorTuned]) -> VectorTuned:
+    """One search that does what those of the links do, from the problem of the first to what the last one left."""
+    maps = [part.query_map for part in done if part.query_map is not None]
+    encoded = next((part for part in reversed(done) if part.encoder is not None), None)
+    return VectorTuned(
+        problem.corpus,
+        left.corpus.moved,
+        nn.Sequential(*maps) if maps else None,
+        None if encoded is None else encoded.encoder,
+        None if encoded is None else encoded.vectors,
+        left.similarity,
+        problem.device,
+        {"links": [dict(part.chosen) for part in done]},
+    )
 
 
 def with_trials(method: Method, trials: int) -> Method:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -60,7 +60,7 @@ def top_k(
         skip: (s,) int64, documents that no query may retrieve.
         device: where the products run.
     """
-    ranking = Ranking(torch.full((len(queries), k), -1), torch.full((len(queries), k), -torch.inf, dtype=torch.float32))
+    ranking = unranked(len(queries), k)
     asked, width = torch.arange(len(queries)), 2 * k + SPARE
     if exclude is not None and len(exclude):
         width += int(exclude.lengths.max())
@@ -82,6 +82,36 @@ def top_k(
         width = width if precision == torch.bfloat16 else 8 * width
         precision = torch.float32
     return ranking
+
+
+def best_of_all(scores: Iterable[Tensor], m: int, corpus: Corpus, k: int, *, exclude: Csr | None = None) -> Ranking:
+    """Ranks all documents by given scores, exactly; ties go by `corpus.priority`.
+
+    Args:
+        scores: for each of m queries (n,) float32, finite; they are taken one after the other, and may be written to.
+        m: the number of queries.
+        corpus: n documents.
+        k: how many to return.
+        exclude: m rows of documents that the query must not retrieve.
+    """
+    ranking, width = unranked(m, k), min(k, corpus.n)
+    priority = torch.from_numpy(corpus.priority)
+    for query, score in enumerate(scores):
+        if exclude is not None:
+            score[exclude.columns[exclude.offsets[query] : exclude.offsets[query + 1]]] = -torch.inf
+        last = score.topk(width).values[-1]
+        above, level = (score > last).nonzero()[:, 0], (score == last).nonzero()[:, 0]
+        first = priority[level].topk(width - len(above), largest=False).indices
+        rows = torch.cat([above, level[first]])
+        rows = rows[best_first(score[None, rows], priority[None, rows])[0]]
+        ranking.scores[query, :width] = score[rows]
+        ranking.rows[query, :width] = torch.where(score[rows].isneginf(), -1, rows)
+    return ranking
+
+
+def unranked(m: int, k: int) -> Ranking:
+    """No document for any of m queries yet."""
+    return Ranking(torch.full((m, k), -1), torch.full((m, k), -torch.inf, dtype=torch.float32))
 
 
 def fast_precision(device: torch.device) -> torch.dtype:

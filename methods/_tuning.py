@@ -69,6 +69,14 @@ class Reports(Meter):
         """Keeps one value for each named curve."""
         self._kept.append(partial(self._meter.log, **values))
 
+    def note(self, text: str) -> None:
+        """Keeps a note."""
+        self._kept.append(partial(self._meter.note, text))
+
+    def spent(self, seconds: float) -> None:
+        """Adds to the phase that is running."""
+        self._meter.spent(seconds)
+
     def pass_on(self) -> None:
         """Tells it all to the meter of the problem."""
         for report in self._kept:

@@ -23,6 +23,7 @@ from methods._contract import Method, Problem, TrainableEncoder, check_dev, chec
 from methods._dev import DevPool, hard_negatives
 from methods._errors import ProblemError, Unsuited
 from methods._metrics import Metric
+from methods._space import Range, Space
 from methods._tuned import VectorTuned
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class FullFinetune(Method):
         metric: of the dev queries, to choose the checkpoint by.
     """
 
+    space: ClassVar[Space] = {"learning_rate": Range(5e-6, 2e-4, log=True), "scale": Range(10.0, 50.0)}
     needs: ClassVar[frozenset[Literal["items", "encoder"]]] = frozenset({"items", "encoder"})
     batch: int = 32
     steps: int = 20_000

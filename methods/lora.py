@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import nn
 
 from methods._errors import Unsuited
+from methods._space import Range, Space
 from methods.full_finetune import FullFinetune
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class Lora(FullFinetune):
         learning_rate: of Adam; ten times that of all weights, because an update starts from zero.
     """
 
+    space: ClassVar[Space] = {**FullFinetune.space, "learning_rate": Range(5e-5, 2e-3, log=True)}
     rank: int = 16
     learning_rate: float = 2e-4
 

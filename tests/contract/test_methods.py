@@ -33,6 +33,8 @@ REGISTERED = [*UNTUNED, *TUNED]
 CHAINS = [
     Chain((FlipQueries(), SwapDocuments())),
     Chain((NewEncoder(), small(load_method("adaptor")()), load_method("nudge-n")())),
+    Chain((NewEncoder(), SwapDocuments(), SharedWords())),
+    Chain((small(load_method("adaptor")()), load_method("nudge-n")(), load_method("rrf")())),
 ]
 ALL = pytest.mark.parametrize("method", [*REGISTERED, *TOYS, *CHAINS], ids=label)
 
@@ -246,8 +248,8 @@ def test_chain_equals_its_links_one_after_the_other() -> None:
 
 def test_chain_refuses_what_cannot_be_chained() -> None:
     problem = make_split().problem
-    with pytest.raises(ValueError, match="shared-words does not search by vectors"):
-        fit(Chain((load_method("none")(), SharedWords())), problem)
+    with pytest.raises(ValueError, match="shared-words does not search by vectors, so it can only be the last"):
+        fit(Chain((SharedWords(), load_method("none")())), problem)
     with pytest.raises(ValueError, match="new-encoder needs the encoder, so it comes before"):
         fit(Chain((FlipQueries(), NewEncoder())), problem)
     with pytest.raises(ValueError, match="unit length"):

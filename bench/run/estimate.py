@@ -11,6 +11,7 @@ from bench.record import Results
 from bench.run.local import Overwrite, Planned, plan
 from bench.run.workbench import Workbench
 from bench.spec import Cell
+from methods import Chain, Method, parse
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ COSTS: Mapping[str, Cost] = {
 SUSTAINED = 20e12  # operations a second
 ASSUMPTIONS = (
     "About, taking 128 tokens for a text and 16 for a query, with CLIP 50 (B/32) or 257 (L/14) for a picture and 77 "
-    "for a caption. GPU: 2 × weights × tokens at 20 TFLOP/s, an H100 in float32, for encoding alone; fitting and "
-    "searching come on top. te3-large runs elsewhere, which charges for the tokens. Disk: 4 bytes a dimension; where "
+    "for a caption. GPU: 2 × weights × tokens at 20 TFLOP/s, an H100 in float32, for encoding alone, once and again for "
+    "each cell that trains the encoder; fitting and searching come on top. te3-large runs elsewhere, which charges for the tokens. Disk: 4 bytes a dimension; where "
     "the size of the archive is not known, 5 bytes a token and 150 kB a picture to fetch; vectors that are cached "
     "already are counted too. ?: not known before the data set or the encoder has been opened."
 )
@@ -109,9 +110,11 @@ def foresee(
         else:
             found = ["would fetch"] * len(some)
         states += zip(some, found, strict=True)
-        if due := sum(state.startswith("would") for state in found):
+        if due := [cell for cell, state in zip(some, found, strict=True) if state.startswith("would")]:
             fetched = not here and all(estimate.dataset != dataset for estimate in estimates)
-            estimates.append(_estimate(Estimate(dataset, encoder, due, *_sizes(some[0], bench, here)), fetched))
+            times = 1 + sum(_trains_encoder(parse(cell.method)) for cell in due)
+            sizes = Estimate(dataset, encoder, len(due), *_sizes(some[0], bench, here))
+            estimates.append(_estimate(sizes, times, fetched))
     return states, estimates
 
 
@@ -130,16 +133,23 @@ def _sizes(cell: Cell, bench: Workbench, here: bool) -> tuple[int | None, int | 
     return counts.documents, min(filter(None, (counts.queries, cell.limit)), default=None)
 
 
-def _estimate(sizes: Estimate, fetched: bool) -> Estimate:
-    """Adds what follows from the numbers of documents and queries."""
+def _trains_encoder(method: Method) -> bool:
+    """Whether the documents are encoded anew for it, and the queries."""
+    return any(map(_trains_encoder, method.links)) if isinstance(method, Chain) else "encoder" in method.needs
+
+
+def _estimate(sizes: Estimate, times: int, fetched: bool) -> Estimate:
+    """Adds what follows from the numbers of documents and queries, which are encoded so many times."""
     cost = COSTS.get(sizes.encoder)
     if cost is None or sizes.documents is None or sizes.queries is None:
         return sizes
     work = ((sizes.documents, cost.document), (sizes.queries, cost.query))
+    if not cost.document.weights:  # they are not ours to train
+        times = 1
     return replace(
         sizes,
-        tokens=sum(items * each.tokens for items, each in work),
-        gpu_hours=sum(items * 2 * each.weights * each.tokens for items, each in work) / SUSTAINED / 3600,
+        tokens=times * sum(items * each.tokens for items, each in work),
+        gpu_hours=times * sum(items * 2 * each.weights * each.tokens for items, each in work) / SUSTAINED / 3600,
         vectors=sum(items * cost.dimensions * 4 for items, _ in work),
         data=_download(sizes.dataset, sum(items * each.size for items, each in work)) if fetched else 0,
     )

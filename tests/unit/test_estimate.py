@@ -57,6 +57,18 @@ def test_data_that_was_never_opened_is_estimated(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_documents_are_encoded_again_for_each_cell_that_trains_the_encoder() -> None:
+    methods = "none,full-finetune,nudge-n,full-finetune+nudge-n"
+    (found,) = dry_run("--datasets", "beir/scifact", "--methods", methods, "--seeds", "0")["estimate"]
+    assert found["tokens"] == 3 * 129_600
+    assert found["gpu_hours"] == pytest.approx(3 * 2 * 10.6e6 * 129_600 / 20e12 / 3600)
+    assert found["vectors"] == 1100 * 384 * 4
+    (asked,) = dry_run("--datasets", "beir/scifact", "--encoder", "te3-large", "--methods", methods, "--seeds", "0")[
+        "estimate"
+    ]
+    assert asked["tokens"] == 129_600
+
+
 def test_what_is_fetched_counts_once_for_all_encoders(monkeypatch: pytest.MonkeyPatch) -> None:
     from bench.embed import encoders
 

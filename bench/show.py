@@ -22,7 +22,7 @@ from bench.embed.store import Cost, PaidEncoder
 from bench.names import MAIN
 from bench.record import Record
 from bench.report import Table as Worded
-from bench.report import compare_published, load_boards, published_tables, sheet, write_leaderboards
+from bench.report import load_boards, published_tables, sheet, write_leaderboards
 from bench.report.render import comma_separated
 from bench.run.estimate import ASSUMPTIONS, Estimate, total
 from bench.run.local import Planned
@@ -170,7 +170,7 @@ def print_boards(folder: Path, as_json: bool) -> None:
         for text in (worded.verdict, *worded.notes):
             console.print(Text(text))
         console.print()
-    for table in published_tables(compare_published(boards)):
+    for table in published_tables(boards):
         _print_table(console, f"Published and measured: {table.caption}", table)
     console.print(Text(f"page: {page.resolve()}"))
 

@@ -1,7 +1,6 @@
 """Records → tables: `load_boards` gives the figures, `sheet` their wording, `write_leaderboards` the files."""
 
 from bench.report.board import Board, load_boards
-from bench.report.published import compare_published
 from bench.report.render import leaderboards, write_leaderboards
 from bench.report.sheet import Sheet, Table, published_tables, sheet
 
@@ -9,7 +8,6 @@ __all__ = [
     "Board",
     "Sheet",
     "Table",
-    "compare_published",
     "leaderboards",
     "load_boards",
     "published_tables",

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from bench.names import METRICS
 from bench.report.board import Board
 from bench.report.entrants import Setting
+from bench.report.factors import Factor
 
 PUBLISHED = Path(__file__).with_name("published.toml")
 
@@ -53,16 +54,19 @@ class Published(BaseModel):
         return self
 
 
-class _File(BaseModel):
+class PublishedFile(BaseModel):
+    """The tables and the factors."""
+
     model_config = ConfigDict(extra="forbid")
 
     tables: tuple[Published, ...]
+    factors: tuple[Factor, ...]
 
 
 @cache
-def published() -> tuple[Published, ...]:
-    """The tables of `published.toml`."""
-    return _File.model_validate(tomllib.loads(PUBLISHED.read_text(encoding="utf-8"))).tables
+def published() -> PublishedFile:
+    """What stands in `published.toml`."""
+    return PublishedFile.model_validate(tomllib.loads(PUBLISHED.read_text(encoding="utf-8")))
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def compare_published(boards: Sequence[Board]) -> list[Compared]:
             by_dataset=_by_dataset(group, table.datasets, method, metric),
         )
         for setting, group in groups.items()
-        for table in published()
+        for table in published().tables
         if not table.unmatched
         for method, values in table.figures.get(setting.encoder, {}).items()
         for metric, value in zip(table.metrics, values, strict=True)

@@ -32,7 +32,7 @@ _FIGURES = (
 def leaderboards(boards: Sequence[Board]) -> dict[str, str]:
     """The text of every leaderboard file of these boards, by file name."""
     sheets = [sheet(board) for board in boards]
-    published = published_tables(compare_published(boards))
+    published = published_tables(boards)
     return {
         "leaderboard.md": markdown(sheets, published),
         "leaderboard.csv": comma_separated(boards),

@@ -9,7 +9,8 @@ from itertools import groupby
 from bench.names import BUCKETS, MAIN
 from bench.report.board import BASELINE, Board, Figures, Row, Subset
 from bench.report.entrants import Setting
-from bench.report.published import Compared
+from bench.report.factors import Claimed, compare_factors
+from bench.report.published import Compared, compare_published, published
 from bench.report.significance import LEVEL
 
 GAP, TO = "—", "–"
@@ -23,7 +24,8 @@ INTRODUCTION = (
 )
 
 PUBLISHED = (
-    "What papers report, beside the means over the seeds; difference: measured less published. "
+    "What papers report, beside the means over the seeds; difference: measured less published. A factor is measured "
+    "on one data set, and claimed on the average of others. "
     f"{GAP} instead of an average over several data sets: not all of them have been measured."
 )
 
@@ -85,8 +87,12 @@ def sheet(board: Board) -> Sheet:
     )
 
 
-def published_tables(compared: Sequence[Compared]) -> list[Table]:
-    """Words what was published beside what was measured: a table for each setting and table of a source."""
+def published_tables(boards: Sequence[Board]) -> list[Table]:
+    """Words what was published beside what was measured: figures, and factors of one method over another."""
+    return _figures_tables(compare_published(boards)) + _factors_tables(compare_factors(boards, published().factors))
+
+
+def _figures_tables(compared: Sequence[Compared]) -> list[Table]:
     header = ("method", "metric", "published", "measured", "difference")
     tables = []
     for (setting, table), group in groupby(compared, key=lambda figure: (figure.setting, figure.table)):
@@ -98,6 +104,27 @@ def published_tables(compared: Sequence[Compared]) -> list[Table]:
         notes = (table.notes, missing and f"cells are missing on {missing}")
         tables.append(Table(_clean("; ".join(filter(None, (" · ".join(about), *notes)))), header, lines))
     return tables
+
+
+def _factors_tables(claimed: Sequence[Claimed]) -> list[Table]:
+    header = ("method", "over", "gain, published", "measured", "speed, published", "measured")
+    tables = []
+    for (setting, source), group in groupby(claimed, key=lambda each: (each.board.setting, each.factor.source)):
+        lines = tuple(Line(_claimed(each), bold=False) for each in group)
+        about = (setting.dataset, setting.encoder, _device(setting), source)
+        caption = f"{' · '.join(about)}; gain: in NDCG@10 over {BASELINE}; speed: of fitting"
+        tables.append(Table(_clean(caption), header, lines))
+    return tables
+
+
+def _claimed(claimed: Claimed) -> tuple[str, ...]:
+    factor = claimed.factor
+    gain = "it gains nothing" if claimed.gain is None else f"{claimed.gain:.1f}x"
+    speed = (
+        GAP if claimed.speed is None else f"{claimed.speed:.2g}x" if claimed.speed < 10 else f"{claimed.speed:,.0f}x"
+    )
+    named = (_clean(claimed.row.method), _clean(claimed.over.method))
+    return (*named, f"{factor.gain:.1f}x", gain, f"{factor.speed:g}x", speed)
 
 
 def _compared(figure: Compared) -> tuple[str, ...]:

@@ -11,8 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from bench.data.catalogue import default_encoder
-from bench.report import compare_published, load_boards, published_tables, write_leaderboards
-from bench.report.published import Published, published
+from bench.report import load_boards, published_tables, write_leaderboards
+from bench.report.published import Published, compare_published, published
 from bench.show import print_boards
 from bench.spec import read_suite
 
@@ -56,7 +56,7 @@ def as_printed(text: str) -> dict[tuple[str, str], list[float]]:
 
 def test_the_figures_are_those_of_the_papers() -> None:
     averages, single, second_hand = {}, {}, {}
-    for table in published():
+    for table in published().tables:
         for encoder, rows in table.figures.items():
             for method, values in rows.items():
                 name = method.partition("[")[0]
@@ -76,7 +76,7 @@ def test_every_published_figure_is_one_of_the_suite_of_the_paper() -> None:
     cells = {(cell.dataset, cell.encoder, cell.method) for cell in read_suite("paper").cells(default_encoder)}
     named = [
         (dataset, encoder, method)
-        for table in published()
+        for table in published().tables
         if not table.unmatched
         for dataset in table.datasets
         for encoder, rows in table.figures.items()
@@ -85,7 +85,7 @@ def test_every_published_figure_is_one_of_the_suite_of_the_paper() -> None:
     assert set(named) <= cells
     figures = [
         (table.datasets, encoder, method, metric)
-        for table in published()
+        for table in published().tables
         for encoder, rows in table.figures.items()
         for method in rows
         for metric in table.metrics
@@ -185,7 +185,7 @@ def test_a_gap_and_a_second_version_of_the_data_count_as_missing(cells: Cells) -
 
 def lines(cells: Cells) -> dict[tuple[str, str], tuple[str, ...]]:
     """What the only table says: published, measured and difference by method and metric."""
-    (table,) = published_tables(compare_published(load_boards(cells.folder)))
+    (table,) = published_tables(load_boards(cells.folder))
     assert {len(line.cells) for line in table.lines} == {len(table.header)}
     return {(line.cells[0], line.cells[1]): line.cells[2:] for line in table.lines}
 
@@ -214,7 +214,7 @@ def test_a_table_says_what_it_is_of_and_what_is_missing(cells: Cells) -> None:
     assert set(lines(cells).values()) == {
         (figure, "— (1 of 2 data sets)", "—") for figure in ("0.288", "0.554", "0.411")
     }
-    (table,) = published_tables(compare_published(load_boards(cells.folder)))
+    (table,) = published_tables(load_boards(cells.folder))
     assert table.caption.startswith(
         "mean of paper/flickr30k, paper/coco · clip-b32 · encoder revision r1 (dtype float32) · cpu, 2 threads"
     )

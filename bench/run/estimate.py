@@ -49,8 +49,8 @@ SUSTAINED = 20e12  # operations a second
 ASSUMPTIONS = (
     "About, taking 128 tokens for a text and 16 for a query, with CLIP 50 (B/32) or 257 (L/14) for a picture and 77 "
     "for a caption. GPU: 2 × weights × tokens at 20 TFLOP/s, an H100 in float32, for encoding alone, and again for "
-    "each cell that trains the encoder; fitting and searching come on top. te3-large runs elsewhere, which charges for the "
-    "tokens. Disk: 4 bytes a dimension; where the size of the archive is not known, 5 bytes a token and 150 kB a "
+    "each cell that trains the encoder; fitting and searching come on top. te3-large runs elsewhere, which charges for "
+    "the tokens. Disk: 4 bytes a dimension; where the size of the archive is not known, 5 bytes a token and 150 kB a "
     "picture to fetch; vectors that are cached already are counted too. ?: not known before the data set or the "
     "encoder has been opened."
 )

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from methods._contract import Judged, Method, OpenEncoder, Problem, Queries, check_queries, check_train
 from methods._corpus import Corpus, Item
-from methods._errors import ProblemError
+from methods._errors import ProblemError, Unsuited
 from methods._search import Ranking, best_of_all
 from methods._tuned import Tuned, read_about
 
@@ -46,8 +46,8 @@ class Bm25(Method):
         """Indexes the documents.
 
         Raises:
-            ProblemError: when there are pictures among the documents or the queries to append, no document has a word,
-                or there is no query to append; for hyperparameters out of range.
+            Unsuited: when there are pictures among the documents or the queries to append.
+            ProblemError: when no document has a word, or there is no query to append; for hyperparameters out of range.
         """
         import bm25s
 
@@ -93,7 +93,7 @@ class Bm25Tuned(Tuned):
         """The k best documents of each query; those that share no word with it come last, with a score of 0.
 
         Raises:
-            ProblemError: when the queries are not texts.
+            Unsuited: when the queries are not texts.
         """
         check_queries("queries", queries, self.corpus)
         return best_of_all(self._scores(queries), len(queries), self.corpus, k, exclude=queries.exclude)
@@ -124,9 +124,9 @@ def _checked_texts(items: Sequence[Item], n: int) -> list[str]:
     """The n items, all of which must be texts.
 
     Raises:
-        ProblemError: when one is a picture, or only vectors are known.
+        Unsuited: when one is a picture, or only vectors are known.
     """
     texts = [item for item in items if isinstance(item, str)]
     if len(texts) < n:
-        raise ProblemError("bm25 reads texts only; leave it out where documents or queries are something else")
+        raise Unsuited("bm25 reads texts only; it is not for pictures, nor for vectors alone")
     return texts

@@ -49,7 +49,7 @@ class RrfTuned(Bm25Tuned):
         """The k best documents of each query; those that are in neither list come last, with a score of 0.
 
         Raises:
-            ProblemError: when the queries are not texts.
+            Unsuited: when the queries are not texts.
         """
         words = super().search(queries, DEPTH)
         vectors = top_k(queries.vectors, self.corpus, DEPTH, exclude=queries.exclude, device=self.device)

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import make_split
 
-from methods import Bm25, Corpus, Csr, Judged, Picture, Problem, ProblemError, Queries, fit
+from methods import Bm25, Corpus, Csr, Judged, Picture, Problem, ProblemError, Queries, Unsuited, fit
 
 WORDS = ["red", "green", "blue", "Red", "the", "x", "été", "b2", "old-time", ""]
 STOP = {"the"}  # of those above
@@ -138,7 +138,7 @@ def test_pictures_are_refused(part: str) -> None:
         queries = replace(queries, items=[PICTURE])
     if part == "no texts":
         queries = replace(queries, items=())
-    with pytest.raises(ProblemError, match=r"^bm25 reads texts only; leave it out where .*$"):
+    with pytest.raises(Unsuited, match=r"^bm25 reads texts only; it is not for pictures"):
         fit(Bm25(expand=True), problem).search(queries, 2)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import make_split, small
 
-from methods import Bm25, Judged, Picture, Problem, ProblemError, Rrf, fit, load_method, parse
+from methods import Bm25, Judged, Picture, Problem, Rrf, Unsuited, fit, load_method, parse
 
 
 def fused(problem: Problem, queries: Judged, method: Bm25, depth: int) -> np.ndarray:
@@ -73,5 +73,5 @@ def test_as_the_last_link_it_fuses_with_the_vectors_that_it_was_left() -> None:
 def test_pictures_are_refused() -> None:
     problem = make_split().problem
     pictures = [Picture(None, str(row)) for row in range(problem.corpus.n)]
-    with pytest.raises(ProblemError, match="bm25 reads texts only"):
+    with pytest.raises(Unsuited, match="bm25 reads texts only"):
         fit(Rrf(), replace(problem, corpus=replace(problem.corpus, items=pictures)))

@@ -71,13 +71,14 @@ class Chain(Method):
             done.append(tuned)
             left = tuned.apply(left)
         maps = [part.query_map for part in done if part.query_map is not None]
-        encoded = next((part for part in reversed(done) if part.encoder is not None), None)
+        encoders = [part.encoder for part in done if part.encoder is not None]
+        vectors = [part.vectors for part in done if part.vectors is not None]
         return VectorTuned(
             problem.corpus,
             left.corpus.moved,
             nn.Sequential(*maps) if maps else None,
-            None if encoded is None else encoded.encoder,
-            None if encoded is None else encoded.vectors,
+            encoders[-1] if encoders else None,
+            vectors[-1] if vectors else None,
             left.similarity,
             problem.device,
         )

@@ -12,7 +12,15 @@ from toys import TOYS, FlipQueries, NewEncoder, SharedWords, SwapDocuments
 
 from methods import Chain, Judged, Method, Problem, Tuned, VectorTuned, fit, label, load_method, method_names, parse
 
-REGISTERED = [small(load_method(name)()) for name in method_names()]
+VARIANTS = [
+    "adaptor[kind=mlp]",
+    "adaptor[kind=ridge]",
+    "adaptor[side=document]",
+    "adaptor[kind=mlp,side=both]",
+    "adaptor[kind=ridge,side=both]",
+    "adaptor[compat=reference]",
+]
+REGISTERED = [small(parse(text)) for text in [*method_names(), *VARIANTS]]
 CHAINS = [
     Chain((FlipQueries(), SwapDocuments())),
     Chain((NewEncoder(), small(load_method("adaptor")()), load_method("nudge-n")())),

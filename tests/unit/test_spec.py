@@ -74,7 +74,7 @@ def test_what_is_named_twice_runs_once() -> None:
     [
         ("none", "none"),
         ("adaptor[steps=9,batch=64]", "adaptor[batch=64,steps=9]"),
-        ("adaptor[ batch = 64 , steps=10000 ]", "adaptor[batch=64]"),
+        ("adaptor[ batch = 64 , steps=3000 ]", "adaptor[batch=64]"),
         ("adaptor[learning_rate=0.001]", "adaptor"),
         ("adaptor[learning_rate=1e-2]", "adaptor[learning_rate=0.01]"),
         ("adaptor[scale=20]", "adaptor"),

@@ -54,13 +54,13 @@ class Adaptor(Method):
     kind: Literal["linear", "mlp", "ridge"] = "linear"
     side: Literal["query", "document", "both"] = "query"
     ridge: float | None = None
-    batch: int = 256
+    batch: int = 512
     steps: int = 3_000
     warmup: int = 20
     learning_rate: float = 1e-3
     scale: float = 20.0
     check_every: int = 50
-    patience: int = 300
+    patience: int = 200
     max_drop: float = 0.05
     metric: str = "ndcg@10"
     compat: Literal["none", "reference"] = "none"

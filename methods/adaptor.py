@@ -27,8 +27,8 @@ RIDGES = torch.logspace(3, -2, 11, dtype=torch.float64)  # values of λ that are
 class Adaptor(Method):
     """Maps the queries, the documents or both to where they match better.
 
-    The published protocol is `batch=4096, steps=10000, warmup=10000, patience=1000, metric=hit@1, compat=reference`;
-    the defaults reach the same in a small part of its time.
+    The published protocol is `batch=4096, steps=10000, warmup=10000, scale=20.0, patience=1000, metric=hit@1,
+    compat=reference`; the defaults reach the same in a small part of its time.
 
     Attributes:
         kind: "linear" is one d × d layer without a bias that starts from the identity, as published; "mlp" is
@@ -58,7 +58,7 @@ class Adaptor(Method):
     steps: int = 3_000
     warmup: int = 20
     learning_rate: float = 1e-3
-    scale: float = 20.0
+    scale: float = 25.0
     check_every: int = 50
     patience: int = 200
     max_drop: float = 0.05

@@ -128,13 +128,14 @@ class ChainTuned(Tuned):
 def _joined(problem: Problem, left: Problem, done: Sequence[VectorTuned]) -> VectorTuned:
     """One search that does what those of the links do, from the problem of the first to what the last one left."""
     maps = [part.query_map for part in done if part.query_map is not None]
-    encoded = next((part for part in reversed(done) if part.encoder is not None), None)
+    encoders = [part.encoder for part in done if part.encoder is not None]
+    vectors = [part.vectors for part in done if part.vectors is not None]
     return VectorTuned(
         problem.corpus,
         left.corpus.moved,
         nn.Sequential(*maps) if maps else None,
-        None if encoded is None else encoded.encoder,
-        None if encoded is None else encoded.vectors,
+        encoders[-1] if encoders else None,
+        vectors[-1] if vectors else None,
         left.similarity,
         problem.device,
         {"links": [dict(part.chosen) for part in done]},

@@ -68,7 +68,8 @@ class VectorTuned(Tuned):
         moved: the documents that it moved, or None.
         query_map: a module from (m, d) to (m, d) float32, applied to query vectors, or None.
         encoder: what replaces the encoder of the problem, or None.
-        vectors: (n, d) float32, all documents as `encoder` sees them; `reencode` fills it in.
+        vectors: (n, d) float32, what replaces the vectors of all documents, or None; `reencode` fills it in with
+            those of `encoder`.
         similarity: "cosine" when all document vectors have unit length, else "dot". Search is by dot product
             in both cases.
         device: where to search.

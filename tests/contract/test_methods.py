@@ -27,8 +27,16 @@ from methods import (
     written,
 )
 
-UNTUNED = [small(load_method(name)()) for name in method_names()]
-TUNED = [replace(method, tune=3) for method in UNTUNED if method.space]
+VARIANTS = [
+    "adaptor[kind=mlp]",
+    "adaptor[kind=ridge]",
+    "adaptor[side=document]",
+    "adaptor[kind=mlp,side=both]",
+    "adaptor[kind=ridge,side=both]",
+    "adaptor[compat=reference]",
+]
+UNTUNED = [small(parse(text)) for text in [*method_names(), *VARIANTS]]
+TUNED = [small(replace(load_method(name)(), tune=3)) for name in method_names() if load_method(name).space]
 REGISTERED = [*UNTUNED, *TUNED]
 CHAINS = [
     Chain((FlipQueries(), SwapDocuments())),

@@ -28,7 +28,7 @@ def test_canonical_labels_are_fixed_points(text: str) -> None:
 
 
 def test_defaults_and_order_do_not_change_the_label() -> None:
-    assert label(parse(" adaptor[ scale=20.0 , batch=64 ] ")) == "adaptor[batch=64]"
+    assert label(parse(" adaptor[ scale=25.0 , batch=64 ] ")) == "adaptor[batch=64]"
     assert label(parse("nudge-n[gamma=none]")) == "nudge-n"
     assert label(parse("adaptor[learning_rate=1e+1]+none")) == "adaptor[learning_rate=10.0]+none"
 

@@ -74,10 +74,10 @@ def test_what_is_named_twice_runs_once() -> None:
     [
         ("none", "none"),
         ("adaptor[steps=9,batch=64]", "adaptor[batch=64,steps=9]"),
-        ("adaptor[ batch = 64 , steps=10000 ]", "adaptor[batch=64]"),
+        ("adaptor[ batch = 64 , steps=3000 ]", "adaptor[batch=64]"),
         ("adaptor[learning_rate=0.001]", "adaptor"),
         ("adaptor[learning_rate=1e-2]", "adaptor[learning_rate=0.01]"),
-        ("adaptor[scale=20]", "adaptor"),
+        ("adaptor[scale=25]", "adaptor"),
         ("nudge-n[gamma=0.30]", "nudge-n[gamma=0.3]"),
         ("adaptor[batch=64] + nudge-n[gamma=none]", "adaptor[batch=64]+nudge-n"),
     ],

@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 
 from methods import Corpus, Csr, Judged, Problem, VectorTuned, fit, parse
 
-METHODS = ["none", "nudge-m", "nudge-n", "nudge-n[compat=reference]", "nudge-loo", "query-knn"]
+METHODS = ["none", "nudge-m", "nudge-n", "nudge-n[compat=reference]", "nudge-loo", "nnn", "query-knn"]
 
 
 def make_problem(n: int = 20_000, d: int = 128) -> Problem:

@@ -179,6 +179,14 @@ class Judged(Queries):
             retrievable[excluded.rows[excluded.columns == self.relevant.columns[excluded.rows]]] = False
         return retrievable
 
+    def no_negatives(self) -> Csr:
+        """What cannot be a negative of each query: the documents that answer it, and those that it must not retrieve."""
+        if self.exclude is None:
+            return self.relevant
+        both = (self.relevant, self.exclude)
+        rows, columns = torch.cat([part.rows for part in both]), torch.cat([part.columns for part in both])
+        return Csr.from_pairs(rows, columns, len(self))
+
     def joined(self, other: Judged) -> Judged:
         """These queries and then the others."""
         nothing = [Csr.from_rows([[]] * len(part)) for part in (self, other)]

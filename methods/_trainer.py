@@ -24,8 +24,8 @@ from transformers import PrinterCallback, TrainerCallback, TrainerControl, Train
 from transformers.trainer_callback import ExportableState
 
 from methods._contract import Csr, Problem, TrainableEncoder
-from methods._dev import DevPool
 from methods._errors import ProblemError
+from methods._pool import DevPool
 from methods._search import has_bfloat16
 
 WEIGHTS = "model.safetensors"

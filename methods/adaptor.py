@@ -21,6 +21,8 @@ from methods._ridge import RidgeMaps
 from methods._space import Range, Space
 from methods._tuned import VectorTuned
 
+WHOLE = 20_000  # documents that are still searched whole at a look at the dev queries
+NEAREST = 50  # of more, each dev query's best that are searched besides all answers
 RIDGES = torch.logspace(3, -2, 11, dtype=torch.float64)  # values of λ that are tried, in mean eigenvalues of the data
 
 
@@ -99,7 +101,7 @@ class Adaptor(Method):
             deque(steps, maxlen=0)
             return maps, {}
         check_dev(problem)
-        pool = pooled(problem)
+        pool = _searched(problem)
         best, best_step, kept = -1.0, 0, maps.state_dict()
         for step in steps:
             if step % self.check_every and step < self.steps:
@@ -138,7 +140,7 @@ class Adaptor(Method):
         if self.ridge is not None:
             return solution.at(self.ridge), {}
         check_dev(problem)
-        pool = pooled(problem)
+        pool = _searched(problem)
         best = max((RIDGES * solution.scale).tolist(), key=lambda ridge: self._dev_metric(solution.at(ridge), pool))
         return solution.at(best), {"ridge": best}
 
@@ -147,3 +149,7 @@ class Adaptor(Method):
         value = metric.mean(maps.tuned(pool).search(pool.dev, metric.k), pool.dev.relevant)
         pool.meter.log(dev=value)
         return value
+
+
+def _searched(problem: Problem) -> Problem:
+    return problem if problem.corpus.n <= WHOLE else pooled(problem, NEAREST)

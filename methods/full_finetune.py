@@ -20,9 +20,10 @@ import torch
 from safetensors.torch import load_model, save_model
 
 from methods._contract import Method, Problem, TrainableEncoder, check_dev, check_train
-from methods._dev import DevPool, hard_negatives
 from methods._errors import ProblemError, Unsuited
+from methods._hard_negatives import hard_negatives
 from methods._metrics import Metric
+from methods._pool import DevPool
 from methods._space import Range, Space
 from methods._tuned import VectorTuned
 

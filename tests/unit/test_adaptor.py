@@ -16,9 +16,9 @@ from torch import nn
 from bench.clock import Clock
 from bench.spec import read_suite
 from methods import Adaptor, Corpus, Csr, Metric, ProblemError, fit, parse
-from methods import _pool as pool_module
 from methods._infonce import Pairs
 from methods._maps import Maps, Residual
+from methods._pool import pooled
 from methods._ridge import Ridge
 
 
@@ -260,17 +260,25 @@ def test_a_ridge_that_is_not_positive_is_refused(ridge: float) -> None:
         fit(Adaptor(kind="ridge", ridge=ridge), make_split().problem)
 
 
-def test_a_large_corpus_is_not_searched_whole_at_each_look(monkeypatch) -> None:
-    """Its pool holds all answers and the nearest documents; grades and exclusions are kept, and so is what is found."""
+def test_a_pool_stands_for_a_large_corpus() -> None:
+    """It holds all answers and the nearest documents; grades and exclusions are kept, and so is what is found."""
     problem = make_split().problem
-    monkeypatch.setattr(pool_module, "WHOLE", 59)
-    monkeypatch.setattr(pool_module, "NEAREST", 2)
-    pool = pool_module.pooled(problem)
+    pool = pooled(problem, 2)
     nearest = fit(parse("none"), problem).search(problem.dev, 2).rows
+    without = replace(
+        problem.dev,
+        exclude=Csr.from_rows(
+            [
+                [*problem.dev.relevant.take(torch.tensor([row])).columns.tolist(), *([5] if row == 2 else [])]
+                for row in range(14)
+            ]
+        ),
+    )
+    others = fit(parse("none"), problem).search(without, 2).rows
     expected = {
         *problem.train.relevant.columns.tolist(),
         *problem.dev.relevant.columns.tolist(),
-        *nearest.flatten().tolist(),
+        *others.flatten().tolist(),
     }
     rows = torch.tensor(sorted(expected))
     assert len(rows) < 60
@@ -291,10 +299,11 @@ def test_a_pool_of_everything_changes_nothing(kind: str, monkeypatch) -> None:
     split = make_split()
     method = Adaptor(kind=kind, side="both", batch=16, steps=20, check_every=5)
     whole = fit(method, split.problem)
-    monkeypatch.setattr(pool_module, "WHOLE", 0)
-    pooled = fit(method, split.problem)
-    assert pooled.chosen == whole.chosen
-    assert torch.equal(pooled.search(split.test, 9).scores, whole.search(split.test, 9).scores)
+    monkeypatch.setattr("methods.adaptor.WHOLE", 0)
+    monkeypatch.setattr("methods.adaptor.NEAREST", 60)
+    found = fit(method, split.problem)
+    assert found.chosen == whole.chosen
+    assert torch.equal(found.search(split.test, 9).scores, whole.search(split.test, 9).scores)
 
 
 def test_the_published_protocol_is_a_setting() -> None:

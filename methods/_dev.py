@@ -65,13 +65,17 @@ def hard_negatives(problem: Problem, count: int, among: int) -> Tensor:
     None of them answers the query, and none is excluded from its answers.
     """
     train = problem.train
-    barred = train.relevant if train.exclude is None else _both(train.relevant, train.exclude)
-    best = top_k(train.vectors, problem.corpus, among, exclude=barred, device=problem.device).rows
+    best = top_k(train.vectors, problem.corpus, among, exclude=no_negatives(train), device=problem.device).rows
     random = torch.Generator().manual_seed(problem.seed)
     drawn = torch.rand(len(train.relevant.columns), best.shape[1], generator=random)
     of_pair = best[train.relevant.rows]
     return of_pair.gather(1, drawn.masked_fill(of_pair < 0, -1).argsort(dim=1, descending=True)[:, :count])
 
 
-def _both(one: Csr, other: Csr) -> Csr:
-    return Csr.from_pairs(torch.cat([one.rows, other.rows]), torch.cat([one.columns, other.columns]), len(one))
+def no_negatives(queries: Judged) -> Csr:
+    """What cannot be a negative of each query: the documents that answer it, and those that it must not retrieve."""
+    if queries.exclude is None:
+        return queries.relevant
+    both = (queries.relevant, queries.exclude)
+    rows, columns = torch.cat([part.rows for part in both]), torch.cat([part.columns for part in both])
+    return Csr.from_pairs(rows, columns, len(queries))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -10,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from methods._batches import shuffled_batches
 from methods._contract import Csr, Method, Problem, check_dev, check_train
 from methods._errors import ProblemError
 from methods._metrics import Metric
@@ -64,7 +64,7 @@ class Adaptor(Method):
         )
         tuned = VectorTuned(problem.corpus, query_map=layer, similarity=problem.similarity, device=problem.device)
         best, best_step, kept = -1.0, 0, deepcopy(layer.state_dict())
-        for step, pairs in enumerate(self._batches(len(train.columns), problem.seed)):
+        for step, pairs in enumerate(shuffled_batches(len(train.columns), self.batch, problem.seed)):
             last = step == self.steps
             if self.check_every and (last or step % self.check_every == 0):
                 value = metric.mean(tuned.search(problem.dev, metric.k), problem.dev.relevant)
@@ -93,14 +93,6 @@ class Adaptor(Method):
         layer = nn.Linear(d, d, bias=False)
         nn.init.eye_(layer.weight)
         return layer
-
-    def _batches(self, pairs: int, seed: int) -> Iterator[Tensor]:
-        """Endless batches of pair numbers, every pair once an epoch; the last, shorter batch of an epoch is dropped."""
-        random = torch.Generator().manual_seed(seed)
-        size = min(self.batch, pairs)
-        while True:
-            order = torch.randperm(pairs, generator=random)
-            yield from order[: pairs // size * size].split(size)
 
     def _loss(self, layer: nn.Module, problem: Problem, pairs: Tensor) -> Tensor:
         """The mean over the batch of −log softmax of the pair's own document among the batch's documents."""

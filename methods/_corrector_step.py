@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from methods.corrector import Corrector
 
 EXTRA = 0.1  # further documents that the network learns from, for each that a step encodes for the encoder
+EPSILON = 1e-4  # of Adam for the network: far smaller gradients, such as rounding makes, do not set it swinging
 
 
 class Stepper:
@@ -163,7 +164,9 @@ class Stepper:
     def _new_network(self) -> None:
         if self.recipe.selection.startswith("corrector"):
             self.network = CorrectorNetwork(self.problem.corpus.d, self.problem.seed).to(self.problem.device)
-            self._network_optimiser = torch.optim.Adam(self.network.parameters(), lr=self.recipe.corrector_rate)
+            self._network_optimiser = torch.optim.Adam(
+                self.network.parameters(), lr=self.recipe.corrector_rate, eps=EPSILON
+            )
 
     def state(self) -> dict[str, Tensors]:
         """All tensors that the next step depends on, in named groups."""

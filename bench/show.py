@@ -65,7 +65,8 @@ class RunView:
 
     def rows(self, asked: Suite) -> None:
         """Says which methods are not tuned, where others are."""
-        single = [row for row, tuned in asked.rows().items() if row == tuned]
+        rows = {row: tuned for dataset in asked.datasets for row, tuned in asked.rows(dataset).items()}
+        single = [row for row, tuned in rows.items() if row == tuned]
         if asked.tune and single:
             self._say(f"nothing more to tune, so one row each: {', '.join(single)}")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
@@ -16,8 +16,10 @@ from methods import label, nearest_name, parse, with_trials
 
 SUITES = Path(__file__).parent / "suites"
 Names = tuple[str, ...]
-Encoders = Annotated[  # tagged, so that an error is about the one of the two that was written
-    Annotated[Names, Tag("list")] | Annotated[dict[str, Names], Tag("table")],
+SomeNames = Annotated[Names, Field(min_length=1)]
+T = TypeVar("T")
+ByDataset = Annotated[  # tagged, so that an error is about the one of the two that was written
+    Annotated[T, Tag("list")] | Annotated[dict[str, T], Tag("table")],
     Discriminator(lambda written: "table" if isinstance(written, dict) else "list"),
 ]
 
@@ -31,7 +33,7 @@ class Suite(BaseModel):
         datasets: names of the data catalogue, or `folder:PATH`.
         encoders: names of the encoder catalogue, for all data sets or, in a table, for each that it names; a data set
             without any has its own.
-        methods: as `methods.parse` reads them.
+        methods: as `methods.parse` reads them, for all data sets or, in a table, for each of them.
         seeds: each drives the split and the method.
         split: "default" is official where the data set has it, random otherwise.
         limit: at the most so many judged queries of a data set; None keeps all.
@@ -42,30 +44,50 @@ class Suite(BaseModel):
 
     name: str
     about: str = ""
-    datasets: Names = Field(min_length=1)
-    encoders: Encoders = ()
-    methods: Names = Field(min_length=1)
+    datasets: SomeNames
+    encoders: ByDataset[Names] = ()
+    methods: ByDataset[SomeNames]
     seeds: tuple[int, ...] = Field(min_length=1)
     split: Literal["default", "official", "random", "grouped"] = "default"
     limit: int | None = Field(default=None, ge=10)
     tune: int | None = Field(default=None, ge=2)
 
     def cells(self, default_encoder: Callable[[str], str]) -> Iterator[Cell]:
-        """Unfolds the suite, so that cells that share data and encoder follow one another."""
+        """Unfolds the suite, so that cells that share data and encoder follow one another.
+
+        Raises:
+            BadInput: when the table of methods lacks a data set.
+        """
         for dataset in dict.fromkeys(self.datasets):
             for encoder in dict.fromkeys(self.encoders_of(dataset) or (default_encoder(dataset),)):
                 for seed in dict.fromkeys(self.seeds):
-                    for method in dict.fromkeys(chain.from_iterable(self.rows().items())):
+                    for method in dict.fromkeys(chain.from_iterable(self.rows(dataset).items())):
                         yield Cell(dataset, encoder, method, seed, self.split, self.limit)
 
-    def rows(self) -> dict[str, str]:
-        """The canonical string of each method, and that of its tuned row: the same where nothing is to be tuned."""
-        methods = [parse(method) for method in self.methods]
+    def rows(self, dataset: str) -> dict[str, str]:
+        """The canonical string of each method on a data set, and that of its tuned row: the same without one.
+
+        Raises:
+            BadInput: when the table of methods lacks the data set.
+        """
+        methods = [parse(method) for method in self.methods_of(dataset)]
         return {label(method): label(with_trials(method, self.tune or 0)) for method in methods}
 
     def encoders_of(self, dataset: str) -> Names:
         """The encoders that are asked for on a data set."""
         return self.encoders.get(dataset, ()) if isinstance(self.encoders, dict) else self.encoders
+
+    def methods_of(self, dataset: str) -> Names:
+        """The methods that are compared on a data set.
+
+        Raises:
+            BadInput: when they are in a table that lacks it.
+        """
+        if not isinstance(self.methods, dict):
+            return self.methods
+        if dataset not in self.methods:
+            raise BadInput(f"{self.name}: methods: none for {dataset}; add it to the table, or pass --methods")
+        return self.methods[dataset]
 
 
 @dataclass(frozen=True)

@@ -180,7 +180,7 @@ class Judged(Queries):
         return retrievable
 
     def no_negatives(self) -> Csr:
-        """What cannot be a negative of each query: the documents that answer it, and those that it must not retrieve."""
+        """What is no negative of each query: the documents that answer it, and those that it must not retrieve."""
         if self.exclude is None:
             return self.relevant
         both = (self.relevant, self.exclude)

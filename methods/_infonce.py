@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -36,23 +35,13 @@ class Pairs:
         """Gathers the pairs; `bar` spares a query what is relevant to it and what it must not retrieve."""
         train = problem.train
         rows, place = train.relevant.columns.unique(return_inverse=True)
-        lists = [train.relevant] if train.exclude is None else [train.relevant, train.exclude]
-        barred = (torch.cat([pairs.rows for pairs in lists]), torch.cat([pairs.columns for pairs in lists]))
         return cls(
             train.vectors.to(problem.device),
             problem.corpus.rows(rows).to(problem.device),
             train.relevant.rows,
             place,
-            Csr.from_pairs(*barred, len(train)).among(rows) if bar else None,
+            train.no_negatives().among(rows) if bar else None,
         )
-
-    def batches(self, size: int, seed: int) -> Iterator[Tensor]:
-        """Endless batches of pair numbers, every pair once an epoch; the last, shorter batch of an epoch is dropped."""
-        pairs, random = len(self.query), torch.Generator().manual_seed(seed)
-        size = min(size, pairs)
-        while True:
-            order = torch.randperm(pairs, generator=random)
-            yield from order[: pairs // size * size].split(size)
 
     def loss(self, maps: Maps, batch: Tensor, scale: float) -> Tensor:
         """The mean over the batch of −log softmax of the pair's own document among the batch's documents.

@@ -70,7 +70,7 @@ def top_k(
         candidates = _candidates(part.to(precision), corpus, min(width, corpus.n), skip, device)
         exact = _rescored(part, corpus, candidates, device)
         if exclude is not None:
-            exact[_listed(candidates.rows, exclude.take(asked), corpus.n)] = -torch.inf
+            exact[listed(candidates.rows, exclude.take(asked), corpus.n)] = -torch.inf
         order = best_first(exact, torch.from_numpy(corpus.priority)[candidates.rows])
         rows, scores = candidates.rows.gather(1, order)[:, :k], exact.gather(1, order)[:, :k]
         ranking.rows[asked, : rows.shape[1]] = torch.where(scores.isneginf(), -1, rows)
@@ -243,10 +243,10 @@ def pair_dots(left: Tensor, i: Tensor, right: Tensor, j: Tensor, device: torch.d
     return torch.cat(dots).cpu()
 
 
-def _listed(rows: Tensor, listed: Csr, n: int) -> Tensor:
+def listed(rows: Tensor, lists: Csr, n: int) -> Tensor:
     """Whether each of (m, k) documents is in the list of its query."""
     keys = torch.arange(len(rows))[:, None] * n + rows
-    return torch.isin(keys, listed.rows * n + listed.columns)
+    return torch.isin(keys, lists.rows * n + lists.columns)
 
 
 def best_first(scores: Tensor, priority: Tensor) -> Tensor:

@@ -26,10 +26,10 @@ from transformers.trainer_callback import ExportableState
 from methods._contract import Csr, Problem, TrainableEncoder
 from methods._errors import ProblemError
 from methods._pool import DevPool
+from methods._scratch import RESUMABLE, Trained
 from methods._search import has_bfloat16
 
 WEIGHTS = "model.safetensors"
-RESUMABLE = 1_000  # steps after which a fit that is not checked can be taken up again
 TRIES = 4  # times a batch's size: so many pairs are looked at to fill it
 
 
@@ -52,26 +52,6 @@ class Recipe:
     scale: float
     check_every: int
     max_drop: float
-
-
-@dataclass(frozen=True)
-class Trained:
-    """How training went.
-
-    Attributes:
-        best: steps behind the weights that the model has: the best on the dev queries, or the last; 0 when no step
-            has made the dev queries better.
-        steps: that were made.
-        curves: of the loss, a value a step, and of the dev metric, a value before training and at each check.
-        seconds: from the start to the end, without those between a kill and its resumption.
-        earlier: of them those before the resumption.
-    """
-
-    best: int
-    steps: int
-    curves: dict[str, list[float]]
-    seconds: float
-    earlier: float
 
 
 def train(
@@ -122,7 +102,7 @@ def train(
         best = state.best_global_step or 0
         if (state.best_metric or 0.0) <= untrained:
             best = 0
-    return Trained(best, state.global_step, curves, watch.seconds, watch.earlier)
+    return Trained(best, {"steps": state.global_step}, curves, watch.seconds, watch.earlier)
 
 
 def _arguments(recipe: Recipe, problem: Problem, folder: Path) -> SentenceTransformerTrainingArguments:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import nn
 
+from methods._batches import shuffled_batches
 from methods._contract import Method, Problem, check_dev, check_train
 from methods._errors import ProblemError
 from methods._infonce import Pairs
@@ -119,7 +120,9 @@ class Adaptor(Method):
         pairs = Pairs.of(problem, bar=self.compat == "none")
         optimiser = torch.optim.AdamW(maps.parameters(), lr=self.learning_rate)
         warmup = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min(1.0, (step + 1) / max(1, self.warmup)))
-        for step, batch in zip(range(self.steps), pairs.batches(self.batch, problem.seed), strict=False):
+        for step, batch in zip(
+            range(self.steps), shuffled_batches(len(pairs.query), self.batch, problem.seed), strict=False
+        ):
             yield step
             loss = pairs.loss(maps, batch, self.scale)
             if not loss.isfinite():

@@ -5,25 +5,21 @@ The protocol is that of Zeighami et al. (2024, arXiv 2409.02343); the trainer an
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
-from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from shutil import rmtree
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
-from safetensors.torch import load_model, save_model
 
 from methods._contract import Method, Problem, TrainableEncoder, check_dev, check_train
 from methods._errors import ProblemError, Unsuited
 from methods._hard_negatives import hard_negatives
 from methods._metrics import Metric
 from methods._pool import DevPool
+from methods._scratch import Trained, trained_once
 from methods._space import Range, Space
 from methods._tuned import VectorTuned
 
@@ -75,7 +71,7 @@ class FullFinetune(Method):
         if not isinstance(problem.encoder, TrainableEncoder):
             raise Unsuited(f"{self.name}: this encoder cannot be trained; take one whose weights are at hand")
         encoder = deepcopy(problem.encoder)
-        step = self._trained(encoder, problem) if self.steps else 0
+        step = trained_once(self, problem, encoder, partial(self._train, encoder, problem)) if self.steps else 0
         return VectorTuned(
             problem.corpus,
             encoder=encoder if step else None,
@@ -88,28 +84,7 @@ class FullFinetune(Method):
         """Readies the model for training, and returns what makes it an ordinary one again."""
         return lambda: None
 
-    def _trained(self, encoder: TrainableEncoder, problem: Problem) -> int:
-        """Trains the encoder, unless an equal fit has done so, and returns the steps behind its weights."""
-        with nullcontext(problem.scratch) if problem.scratch else TemporaryDirectory() as scratch:
-            folder = Path(scratch) / self._key(problem)
-            weights, state = folder / "model.safetensors", folder / "done.json"
-            if state.exists():
-                done = json.loads(state.read_text())
-                load_model(encoder.model, weights)
-                problem.meter.spent(done["seconds"])
-            else:
-                done = self._train(encoder, problem, folder / "checkpoints")
-                save_model(encoder.model, str(weights))
-                state.write_text(json.dumps(done))
-                rmtree(folder / "checkpoints")
-        encoder.model.eval()
-        problem.meter.count("steps", done["steps"])
-        for name, values in done["curves"].items():
-            for value in values:
-                problem.meter.log(**{name: value})
-        return int(done["best"])
-
-    def _train(self, encoder: TrainableEncoder, problem: Problem, folder: Path) -> dict[str, Any]:
+    def _train(self, encoder: TrainableEncoder, problem: Problem, folder: Path) -> Trained:
         from methods._trainer import Recipe, train
 
         pool = DevPool.of(problem, Metric.parse(self.metric)) if self.check_every else None
@@ -125,13 +100,4 @@ class FullFinetune(Method):
         except ProblemError as problem_found:
             raise ProblemError(f"{self.name}: {problem_found}") from None
         restore()
-        problem.meter.spent(trained.earlier)
-        return asdict(trained)
-
-    def _key(self, problem: Problem) -> str:
-        """Names all that decides the weights, besides the encoder and the documents."""
-        digest = hashlib.sha256(f"{self!r} {self.version} {problem.seed}".encode())
-        for part in (problem.train, problem.dev):
-            for tensor in (part.vectors, part.relevant.offsets, part.relevant.columns, part.relevant.values):
-                digest.update(tensor.numpy().tobytes())
-        return digest.hexdigest()[:16]
+        return trained

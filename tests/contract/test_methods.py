@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, fields, is_dataclass, replace
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -38,13 +39,17 @@ VARIANTS = [
 UNTUNED = [small(parse(text)) for text in [*method_names(), *VARIANTS]]
 TUNED = [small(replace(load_method(name)(), tune=3)) for name in method_names() if load_method(name).space]
 REGISTERED = [*UNTUNED, *TUNED]
+CORRECTORS = [  # whose encoder is no longer what it was
+    replace(small(load_method("corrector")()), selection=selection, learning_rate=0.01, max_drop=1.0, refresh=7)
+    for selection in get_args(get_type_hints(load_method("corrector"))["selection"])
+]
 CHAINS = [
     Chain((FlipQueries(), SwapDocuments())),
     Chain((NewEncoder(), small(load_method("adaptor")()), load_method("nudge-n")())),
     Chain((NewEncoder(), SwapDocuments(), SharedWords())),
     Chain((small(load_method("adaptor")()), load_method("nudge-n")(), load_method("rrf")())),
 ]
-ALL = pytest.mark.parametrize("method", [*REGISTERED, *TOYS, *CHAINS], ids=label)
+ALL = pytest.mark.parametrize("method", [*REGISTERED, *CORRECTORS, *TOYS, *CHAINS], ids=label)
 
 
 def _scores(tuned: Tuned, queries: Judged) -> torch.Tensor:
@@ -198,7 +203,7 @@ def test_saves_and_loads_to_the_same_scores(method: Method, tmp_path, monkeypatc
     monkeypatch.setattr("torch.save", _no_pickle)
     monkeypatch.setattr("torch.load", _no_pickle)
     tuned.save(tmp_path / "tuned")
-    loaded = parse(label(method)).load if method in REGISTERED else method.load
+    loaded = parse(label(method)).load if method in [*REGISTERED, *CORRECTORS] else method.load
     again = loaded(tmp_path / "tuned", split.problem.corpus, WordEncoder.open)
     assert torch.equal(_scores(tuned, split.test), _scores(again, split.test))
     assert not [path for path in (tmp_path / "tuned").rglob("*") if path.suffix in {".pkl", ".pickle", ".pt", ".bin"}]

@@ -265,6 +265,7 @@ def test_a_pool_stands_for_a_large_corpus() -> None:
     problem = make_split().problem
     pool = pooled(problem, 2)
     nearest = fit(parse("none"), problem).search(problem.dev, 2).rows
+    answers = problem.dev.relevant.columns.split(problem.dev.relevant.lengths.tolist())
     without = replace(
         problem.dev,
         exclude=Csr.from_rows(

@@ -202,7 +202,9 @@ def test_data_alone_takes_the_methods_and_seeds_of_quick(toy_folder: Path, tmp_p
     arguments = ["--data", str(toy_folder), "--out", str(tmp_path / "out"), "--dry-run", "--json"]
     cells = [row["cell"] for row in dry_rows(invoke("run", *arguments))]
     assert cells == [
-        f"folder:{toy_folder} · minilm · {method} · seed {seed}" for seed in quick.seeds for method in quick.methods
+        f"folder:{toy_folder} · minilm · {method} · seed {seed}"
+        for seed in quick.seeds
+        for method in quick.methods_of(toy_folder.name)
     ]
 
 

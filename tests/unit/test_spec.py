@@ -47,6 +47,17 @@ def test_a_data_set_can_have_encoders_of_its_own() -> None:
     assert found == [("a", "z"), ("b", "y"), ("b", "x"), ("c", "encoder of c")]
 
 
+def test_a_data_set_can_have_methods_of_its_own() -> None:
+    asked = suite(datasets=["a", "b"], methods={"b": ["nudge-n", "none"], "a": ["none"], "not asked for": ["nudge-m"]})
+    assert [(cell.dataset, cell.method) for cell in cells(asked)] == [("a", "none"), ("b", "nudge-n"), ("b", "none")]
+
+
+def test_a_data_set_without_methods_is_named() -> None:
+    asked = suite(datasets=["a", "b"], methods={"a": ["none"]})
+    with pytest.raises(BadInput, match="s: methods: none for b; add it to the table, or pass --methods"):
+        cells(asked)
+
+
 def test_what_is_named_twice_runs_once() -> None:
     asked = suite(
         datasets=["a", "a"],
@@ -124,11 +135,13 @@ def test_suites_that_come_along_name_what_exists(name: str) -> None:
         check_dataset_name(dataset)
         for encoder in found.encoders_of(dataset):
             check_encoder_name(encoder)
-    searched = [encoder for dataset in found.datasets for encoder in found.encoders_of(dataset) or ("its own",)]
     unfolded = list(found.cells(default_encoder))
-    assert len(unfolded) == len(searched) * len(found.seeds) * len(found.methods)
-    assert {cell.method for cell in unfolded} == set(found.methods), "written as they will appear in tables"
-    assert "none" in found.methods, "gains need a baseline"
+    for dataset in found.datasets:
+        here = [cell for cell in unfolded if cell.dataset == dataset]
+        methods = found.methods_of(dataset)
+        assert len(here) == (len(found.encoders_of(dataset)) or 1) * len(found.seeds) * len(methods)
+        assert {cell.method for cell in here} == set(methods), "written as they will appear in tables"
+        assert "none" in methods, "gains need a baseline"
 
 
 def test_the_suite_of_the_paper_has_its_models_where_they_apply() -> None:
@@ -167,7 +180,8 @@ def test_a_file_is_named_after_itself_unless_it_says_otherwise(tmp_path: Path) -
         (b"", "Field required"),
         (b'datasets = "apidocs"\nmethods = ["none"]\nseeds = [0]', "datasets: "),
         (b'datasets = []\nmethods = ["none"]\nseeds = [0]', "datasets: .*at least 1"),
-        (b'datasets = ["apidocs"]\nmethods = []\nseeds = [0]', "methods: .*at least 1"),
+        (b'datasets = ["apidocs"]\nmethods = []\nseeds = [0]', "methods.list: .*at least 1"),
+        (b'datasets = ["apidocs"]\nseeds = [0]\n[methods]\napidocs = "none"', "methods.table.apidocs: "),
         (
             b'datasets = ["apidocs"]\nmethods = ["none"]\nseeds = [0]\nencoders = {apidocs = "minilm"}',
             "encoders.table.apidocs: ",

@@ -120,9 +120,8 @@ class Adaptor(Method):
         pairs = Pairs.of(problem, bar=self.compat == "none")
         optimiser = torch.optim.AdamW(maps.parameters(), lr=self.learning_rate)
         warmup = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min(1.0, (step + 1) / max(1, self.warmup)))
-        for step, batch in zip(
-            range(self.steps), shuffled_batches(len(pairs.query), self.batch, problem.seed), strict=False
-        ):
+        batches = shuffled_batches(len(pairs.query), self.batch, problem.seed)
+        for step, batch in zip(range(self.steps), batches, strict=False):
             yield step
             loss = pairs.loss(maps, batch, self.scale)
             if not loss.isfinite():

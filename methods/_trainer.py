@@ -306,4 +306,6 @@ class _Trainer(SentenceTransformerTrainer):
         load_model(model or self.model, Path(checkpoint) / WEIGHTS)
 
     def _load_best_model(self) -> None:
-        self._load_from_checkpoint(str(self.state.best_model_checkpoint))
+        """Loads it from where it is now: the folder may have been moved since the state was written."""
+        step = int(self.state.best_global_step or 0)
+        self._load_from_checkpoint(str(_checkpoint(Path(str(self.args.output_dir)), step)))

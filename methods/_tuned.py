@@ -97,9 +97,13 @@ class VectorTuned(Tuned):
         """The same search with all documents encoded by the new encoder, at unit length."""
         if self.encoder is None:
             return self
-        items = self.base.items
-        parts = [self.encoder.encode(items[at : at + AT_ONCE], "document") for at in range(0, len(items), AT_ONCE)]
-        return replace(self, vectors=nn.functional.normalize(torch.cat(parts), dim=1).numpy())
+        items, vectors = self.base.items, np.empty((0, 0), dtype=np.float32)
+        for at in range(0, len(items), AT_ONCE):
+            block = nn.functional.normalize(self.encoder.encode(items[at : at + AT_ONCE], "document"), dim=1)
+            if at == 0:
+                vectors = np.empty((len(items), block.shape[1]), dtype=np.float32)
+            vectors[at : at + len(block)] = block.numpy()
+        return replace(self, vectors=vectors)
 
     def queries(self, queries: Queryset) -> Queryset:
         """The queries as they are searched with."""

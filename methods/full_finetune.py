@@ -63,7 +63,8 @@ class FullFinetune(Method):
 
         Raises:
             Unsuited: when the encoder cannot be trained.
-            ProblemError: when there is no training pair, no dev query has an answer, or the loss is not finite.
+            ProblemError: when there is no training pair, no dev query has an answer, a query has too few hard
+                negatives, the loss is not finite, or the device has no memory for a single pair.
         """
         check_train(problem)
         if self.check_every:
@@ -71,7 +72,10 @@ class FullFinetune(Method):
         if not isinstance(problem.encoder, TrainableEncoder):
             raise Unsuited(f"{self.name}: this encoder cannot be trained; take one whose weights are at hand")
         encoder = deepcopy(problem.encoder)
-        step = trained_once(self, problem, encoder, partial(self._train, encoder, problem)) if self.steps else 0
+        try:
+            step = trained_once(self, problem, encoder, partial(self._train, encoder, problem)) if self.steps else 0
+        except ProblemError as found:
+            raise type(found)(f"{self.name}: {found}") from None
         return VectorTuned(
             problem.corpus,
             encoder=encoder if step else None,
@@ -95,9 +99,6 @@ class FullFinetune(Method):
         recipe = Recipe(self.steps, self.batch, self.learning_rate, self.scale, self.check_every, self.max_drop)
         torch.manual_seed(problem.seed)
         restore = self.adapted(encoder.model)
-        try:
-            trained = train(encoder, problem, pairs, recipe, pool, folder)
-        except ProblemError as problem_found:
-            raise ProblemError(f"{self.name}: {problem_found}") from None
+        trained = train(encoder, problem, pairs, recipe, pool, folder)
         restore()
         return trained

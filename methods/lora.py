@@ -40,6 +40,6 @@ class Lora(FullFinetune):
         whole = nn.ModuleList([model])  # peft asks the outermost module for a transformer's configuration
         layers = [name for name, module in whole.named_modules() if isinstance(module, nn.Linear)]
         if not layers:
-            raise Unsuited("lora: the encoder has no linear layer; take full-finetune")
+            raise Unsuited("the encoder has no linear layer; take full-finetune")
         config = LoraConfig(r=self.rank, lora_alpha=2 * self.rank, target_modules=layers)
         return LoraModel(whole, config, "default").merge_and_unload

@@ -160,6 +160,16 @@ def test_hard_negatives_are_among_the_best_and_answer_nothing() -> None:
     assert not torch.equal(found, hard_negatives(replace(problem, seed=1), 3, among=10))
 
 
+def test_too_few_hard_negatives_are_said_so() -> None:
+    problem = make_split().problem
+    with pytest.raises(ProblemError, match=r"^full-finetune: negatives: 51 are asked for"):
+        fit(replace(SMALL, negatives=51), problem)
+    everything = Csr.from_rows([range(58)] * len(problem.train))
+    crowded = replace(problem, train=replace(problem.train, relevant=everything))
+    with pytest.raises(ProblemError, match="negatives: 3 are asked for, and a query has fewer among its 50 best"):
+        fit(replace(SMALL, negatives=3), crowded)
+
+
 def test_hard_negatives_change_what_is_learnt() -> None:
     problem = make_split().problem
     method = replace(SMALL, check_every=0)
@@ -232,6 +242,28 @@ def test_a_fit_that_was_killed_goes_on_to_the_same_result(
     assert resumed.chosen == expected.chosen
     assert clock.curves == undisturbed.curves
     assert clock.counts == undisturbed.counts
+
+
+@pytest.mark.parametrize("max_drop", [1.0, 0.0])
+def test_a_fit_that_was_killed_at_its_end_is_not_trained_on(max_drop: float, tmp_path: Path, monkeypatch: Any) -> None:
+    """Even where the folder has been moved since, and whether all steps were made or the dev metric fell."""
+    method = replace(SMALL, max_drop=max_drop)
+    expected = fit(method, make_split().problem)
+    problem = replace(make_split().problem, scratch=tmp_path / "one")
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("methods._scratch.save_model", killed)
+        with pytest.raises(Killed):
+            fit(method, problem)
+    (tmp_path / "one").rename(tmp_path / "two")
+    monkeypatch.setattr("methods._trainer._Trainer.training_step", killed)
+    resumed = fit(method, replace(problem, scratch=tmp_path / "two"))
+    assert resumed.chosen == expected.chosen
+    if expected.encoder is not None:
+        assert same(weights(resumed), weights(expected))
 
 
 def test_what_a_fit_has_spent_before_it_was_killed_is_counted(tmp_path: Path, monkeypatch: Any) -> None:

@@ -98,10 +98,16 @@ def _board(found: re.Match[str]) -> str:
     return f"{head}{text.replace(chr(10) + '## ', chr(10) + '### ')}\n{tail}"
 
 
+def _labels(suite: str) -> list[str]:
+    """The methods of a suite, with their settings."""
+    methods = tomllib.loads((ROOT / "bench" / "suites" / f"{suite}.toml").read_text(encoding="utf-8"))["methods"]
+    return methods if isinstance(methods, list) else [label for labels in methods.values() for label in labels]
+
+
 def _method_session(name: str) -> None:
-    """A session for a method: it against `none`, with the settings that the suite `quick` has for it, if any."""
-    suite = tomllib.loads((ROOT / "bench" / "suites" / "quick.toml").read_text(encoding="utf-8"))
-    label = next((label for label in suite["methods"] if label.partition("[")[0] == name), name)
+    """A session for a method: it against `none`, with the first settings that a suite for a CPU has for it, if any."""
+    labels = [label for suite in ("quick", "embedded", "corrector") for label in _labels(suite)]
+    label = next((label for label in labels if re.sub(r"\[.*", "", label) == name), name)
 
     @nox.session(name=f"method-{name}", default=False, **in_toolchain)
     def method(session: nox.Session) -> None:

@@ -17,6 +17,7 @@ class Factor(BaseModel):
         source: where it stands.
         methods: names of the methods that it is claimed of.
         over: name of the method that they are compared with.
+        unless: hyperparameters that make something else of that method when they are set.
         gain: their gain in accuracy over that method's.
         speed: that method's time to fit over theirs.
     """
@@ -26,6 +27,7 @@ class Factor(BaseModel):
     source: str
     methods: tuple[str, ...] = Field(min_length=1)
     over: str
+    unless: tuple[str, ...] = ()
     gain: float = Field(gt=0)
     speed: float = Field(gt=0)
 
@@ -67,6 +69,7 @@ def compare_factors(boards: Sequence[Board], factors: Sequence[Factor]) -> list[
         for board in boards
         for factor in factors
         for over in _rows(board, (factor.over,))
+        if not any(f"{name}=" in over.method for name in factor.unless)
         for row in _rows(board, factor.methods)
     ]
 

@@ -62,6 +62,12 @@ def test_nothing_is_divided_by_what_gains_nothing(measured: Any) -> None:
     assert ("nudge-n", "adaptor", "4.3x", "it gains nothing", "3x", "2.5x") in {line.cells for line in table.lines}
 
 
+def test_a_variant_of_which_nothing_is_claimed_is_not_compared(measured: Any) -> None:
+    measure(measured, "adaptor[kind=ridge]", 0.33, 1.0)
+    measure(measured, "adaptor[batch=64]", 0.36, 3.0)
+    assert {over for _, over in claimed(measured)} == {"full-finetune[steps=200]", "adaptor", "adaptor[batch=64]"}
+
+
 def test_a_chain_and_a_row_with_a_gap_are_not_compared(measured: Any) -> None:
     measure(measured, "adaptor+nudge-n", 0.5, 9.0)
     measure(measured, "nudge-n", 0.45, 2.0, seed=1)

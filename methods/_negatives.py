@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, normalize
+from torch.nn.functional import normalize
 
 from methods._contract import Csr
 from methods._corpus import Corpus
+from methods._maps import Residual
 from methods._search import BLOCK, ON_GPU
 
 
-class CorrectorNetwork(nn.Module):
+class CorrectorNetwork(Residual):
     """From stale document vectors to current ones: h(z) = norm(z + W₂·GELU(W₁z + b₁) + b₂).
 
     W₂ and b₂ are 0 at the start, so that it begins as the identity of unit vectors. The method is that of Monath et
@@ -23,17 +24,13 @@ class CorrectorNetwork(nn.Module):
 
     def __init__(self, d: int, seed: int) -> None:
         """`d` is the width of the hidden layer as well; `seed` draws its weights."""
-        super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.hidden = nn.Linear(d, d)
-            self.out = nn.Linear(d, d)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+            super().__init__(d)
 
     def forward(self, stale: Tensor) -> Tensor:
         """(n, d) to (n, d), of unit length."""
-        return unit(stale + self.out(gelu(self.hidden(stale))))
+        return unit(super().forward(stale))
 
 
 def unit(vectors: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from methods._batches import shuffled_batches
 from methods._contract import Problem, TrainableEncoder
 from methods._corrector_step import Stepper
 from methods._metrics import Metric
-from methods._pool import DevPool
+from methods._pool import DevPool, has_fallen
 from methods._probe import Probe
 from methods._scratch import RESUMABLE, Tensors, Trained, copied, read_checkpoint, write_checkpoint
 
@@ -89,8 +89,7 @@ class Training:
 
     def has_fallen(self) -> bool:
         """Whether the last dev value lies so far below the best that training stops."""
-        values = self.curves.get("dev")
-        return values is not None and values[-1] < max(values) - self._recipe.max_drop
+        return "dev" in self.curves and has_fallen(self.curves["dev"], self._recipe.max_drop)
 
     def keep_best(self) -> int:
         """Goes back to the best weights, where the dev queries were asked, and returns the steps behind them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -34,6 +35,11 @@ def _within(judged: Judged, rows: Tensor) -> Judged:
     relevant = replace(judged.relevant, columns=torch.searchsorted(rows, judged.relevant.columns))
     exclude = None if judged.exclude is None else judged.exclude.among(rows)
     return replace(judged, exclude=exclude, relevant=relevant)
+
+
+def has_fallen(values: Sequence[float], max_drop: float) -> bool:
+    """Whether the last of some dev values, from before training on, lies so far below the best that training stops."""
+    return values[-1] < max(values) - max_drop
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from transformers.trainer_callback import ExportableState
 
 from methods._contract import Csr, Problem, TrainableEncoder
 from methods._errors import ProblemError
-from methods._pool import DevPool
+from methods._pool import DevPool, has_fallen
 from methods._scratch import RESUMABLE, Trained
 from methods._search import has_bfloat16
 
@@ -157,9 +157,7 @@ def _last_whole(folder: Path) -> TrainerState | None:
 
 
 def _has_fallen(state: TrainerState, untrained: float, max_drop: float) -> bool:
-    """Whether the last dev value lies so far below the best that training stops."""
-    values = [entry["eval_dev"] for entry in state.log_history if "eval_dev" in entry]
-    return bool(values) and values[-1] < max(untrained, *values) - max_drop
+    return has_fallen([untrained, *(entry["eval_dev"] for entry in state.log_history if "eval_dev" in entry)], max_drop)
 
 
 class DisjointBatches(BatchSampler):

@@ -11,6 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from bench.spec import Suite
+    from bench.track import Mode
 
 BAD_INPUT = 2
 FAILED = 1
@@ -83,6 +84,11 @@ def main() -> None:
     help="Which cells run again although they have a record.",
 )
 @click.option("--dry-run", is_flag=True, help="Show the cells, which would run, and about what that costs.")
+@click.option(
+    "--wandb",
+    type=click.Choice(["online", "offline", "off"]),
+    help="Log the cells to W&B.  [default: WANDB_MODE; or online with an API key, offline without]",
+)
 @json_option
 def run(  # noqa: PLR0913, PLR0917 — one a command-line option
     suite: str | None,
@@ -92,6 +98,7 @@ def run(  # noqa: PLR0913, PLR0917 — one a command-line option
     out: Path | None,
     overwrite: Literal["never", "failed", "always"],
     dry_run: bool,
+    wandb: Mode | None,
     as_json: bool,
     **chosen: Any,
 ) -> None:
@@ -108,12 +115,14 @@ def run(  # noqa: PLR0913, PLR0917 — one a command-line option
 
     from bench.data.catalogue import default_encoder
     from bench.device import open_device
-    from bench.record import Results
+    from bench.record import Results, cell_id
     from bench.run.estimate import foresee
     from bench.run.local import checked, plan, run_cells
     from bench.run.workbench import Workbench
-    from bench.show import RunView, print_boards, print_foresight
+    from bench.show import RunView, print_boards, print_foresight, print_tracked, waiting
+    from bench.track import chosen_mode, track
 
+    mode = chosen_mode(wandb)
     asked = _suite(suite, chosen)
     cells = list(asked.cells(default_encoder))
     results = Results(out or Path("results/local") / asked.name)
@@ -135,6 +144,9 @@ def run(  # noqa: PLR0913, PLR0917 — one a command-line option
             view.done(cell, record)
             failed += record.status == "failed"
     print_boards(results.folder, as_json)
+    with waiting("W&B", quiet=as_json):
+        tracked = track(results, asked.name, mode, {cell_id(each.identity) for each in planned if each.due or wandb})
+    print_tracked(results.folder, tracked, quiet=as_json)
     sys.exit(FAILED if failed else 0)
 
 
@@ -174,6 +186,23 @@ def report(folder: Path, as_json: bool) -> None:
     from bench.show import print_boards
 
     print_boards(folder, as_json)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Say how many runs W&B lacks, and send none.")
+@json_option
+def push(folder: Path, dry_run: bool, as_json: bool) -> None:
+    """Send to W&B the cells of a results FOLDER that it lacks."""
+    from bench.record import Results
+    from bench.show import print_pushed, waiting
+    from bench.track import chosen_mode, track
+
+    chosen_mode("online")
+    with waiting("W&B", quiet=as_json):
+        tracked = track(Results(folder), folder.resolve().name, "online", dry_run=dry_run)
+    print_pushed(tracked, as_json)
+    sys.exit(FAILED if tracked.problem else 0)
 
 
 @main.command()

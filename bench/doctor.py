@@ -13,6 +13,7 @@ import torch
 from bench.cache import cache_folder
 from bench.embed.encoders import open_encoder
 from bench.errors import BadInput
+from bench.track import wandb_state
 
 PACKAGES = ("torch", "sentence-transformers", "transformers", "numpy", "pandas", "pytrec-eval-terrier")
 
@@ -25,6 +26,7 @@ def examine() -> list[dict[str, str]]:
         "gpu": _gpu,
         "minilm": _minilm,
         "cache": _cache,
+        "wandb": wandb_state,
     }
     return [dict(zip(("check", "state", "found"), (name, *check()), strict=True)) for name, check in checks.items()]
 

@@ -84,14 +84,13 @@ class Results:
         """Writes the scores, then the record that vouches for them, each whole or not at all."""
         if per_query is not None:
             write_whole(self.per_query(record), per_query.to_parquet(index=False, compression="zstd"))
-        path = self.folder / "records" / f"{cell_id(record.identity)}.json"
-        write_whole(path, record.model_dump_json(indent=1).encode() + b"\n")
+        write_whole(self.path(record.identity), record.model_dump_json(indent=1).encode() + b"\n")
         if per_query is None:
             self.per_query(record).unlink(missing_ok=True)
 
     def find(self, identity: dict[str, Any]) -> Record | None:
         """The record of the cell with this identity, or None when it has not run."""
-        path = self.folder / "records" / f"{cell_id(identity)}.json"
+        path = self.path(identity)
         return _read(path) if path.exists() else None
 
     def forget_repaired(self) -> None:
@@ -101,7 +100,7 @@ class Results:
         done = {(record.place, split) for record, split in splits if record.status == "ok"}
         for record in found:
             if record.status == "failed" and (record.place, record.identity["split"]) in done:
-                (self.folder / "records" / f"{cell_id(record.identity)}.json").unlink()
+                self.path(record.identity).unlink()
 
     def records(self) -> Iterator[Record]:
         """All records, in an order that depends on their identities alone.
@@ -119,6 +118,10 @@ class Results:
         of_method = ("method", "method_version", "hyperparameters")
         rest = {name: value for name, value in identity.items() if name not in of_method}
         return self.folder / ".scratch" / cell_id(rest)
+
+    def path(self, identity: dict[str, Any]) -> Path:
+        """Where the record of the cell with this identity is, if it has run."""
+        return self.folder / "records" / f"{cell_id(identity)}.json"
 
     def per_query(self, record: Record) -> Path:
         """Where the scores of an `ok` cell are: a Parquet file with a row a test query."""

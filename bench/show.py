@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +28,7 @@ from bench.report.render import comma_separated
 from bench.run.estimate import ASSUMPTIONS, Estimate, total
 from bench.run.local import Planned
 from bench.spec import Cell, Suite
+from bench.track import Tracked
 
 PLAIN_WIDTH = 10_000  # columns; wide enough that Rich cuts nothing when nobody's window is there to wrap it
 
@@ -105,6 +107,27 @@ class RunView:
     def _say(self, line: str) -> None:
         if not self._quiet:
             self._console.print(Text(line))
+
+
+def waiting(what: str, *, quiet: bool) -> AbstractContextManager[object]:
+    """Says on a terminal what is being waited for, as long as it is."""
+    console = _console(stderr=True)
+    return console.status(what) if console.is_terminal and not quiet else nullcontext()
+
+
+def print_tracked(folder: Path, tracked: Tracked, *, quiet: bool) -> None:
+    """Says on standard error what has become of a run's cells at W&B; quietly, only what went wrong."""
+    if tracked.problem or (tracked.done and not quiet):
+        sends = "" if tracked.mode == "online" and not tracked.problem else f"; `tunebench push {folder}` sends them"
+        _console(stderr=True).print(Text(f"{tracked}{sends}"))
+
+
+def print_pushed(tracked: Tracked, as_json: bool) -> None:
+    """Prints what W&B has of a results folder, and what it has been sent."""
+    if as_json:
+        _write_json(asdict(tracked))
+    else:
+        _console().print(Text(str(tracked)))
 
 
 def print_foresight(states: Iterable[tuple[Cell, str]], estimates: Sequence[Estimate], *, as_json: bool) -> None:

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import string
 import threading
 import zipfile
@@ -24,6 +25,18 @@ settings.load_profile("tunebench")
 
 Judgement = tuple[str, str, int]
 WriteFolder = Callable[..., Path]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_wandb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test tells W&B what it does, unless it says so, and none finds the key of who runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("WANDB_")]:
+            patch.delenv(name)
+        patch.setenv("WANDB_MODE", "disabled")
+        patch.setenv("NETRC", os.devnull)
+        patch.setenv("WANDB_DIR", str(tmp_path_factory.mktemp("wandb")))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -278,6 +291,25 @@ def local_copy(
             put(name, replace(entry, source=source, counts=Counts(n, 3 * n, 3 * n)))
 
     return use
+
+
+@pytest.fixture(scope="session")
+def write_cell() -> Callable[..., Any]:
+    """Writes a record, with the scores of two queries when it is `ok`, and returns it."""
+    import pandas as pd
+
+    from bench.record import Record, Results
+
+    def write(folder: Path, seed: int = 0, status: str = "ok", **fields: Any) -> Record:
+        named = {"dataset": "apidocs", "encoder": "minilm", "method": "none", "seed": seed}
+        ran = {"metrics": {"ndcg@10": 0.5}, "fit_seconds": 1.5} if status == "ok" else {"reason": "bad luck"}
+        identity = {**named, "accelerator": "cpu", "split": "random", "limit": None, "threads": 2}
+        record = Record(**(named | ran | {"status": status, "identity": identity} | fields))
+        scores = pd.DataFrame({"query_id": ["q1", "q2"], "nearest": [0.25, np.nan], "ndcg@10": [0.0, 1.0]})
+        Results(folder).write(record, scores if status == "ok" else None)
+        return record
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ def lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
 def test_imports_go_one_way() -> None:
     done = lint_imports(ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 kept, 0 broken" in done.stdout
+    assert "2 kept, 0 broken" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,7 @@ def test_imports_go_one_way() -> None:
         ("bench/score.py", "import bench.report"),
         ("bench/record.py", "import bench.run.cell"),
         ("bench/report/board.py", "from bench.run.cell import run_cell"),
+        ("bench/track/tracking.py", "from bench.embed.store import Cost"),
     ],
 )
 def test_an_import_in_the_wrong_direction_would_be_found(tmp_path: Path, module: str, line: str) -> None:
@@ -55,7 +56,8 @@ def test_an_import_in_the_wrong_direction_would_be_found(tmp_path: Path, module:
         file.write(f"\n{line}\n")
     done = lint_imports(tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "0 kept, 1 broken" in done.stdout
+    assert "broken" in done.stdout
+    assert " 0 broken" not in done.stdout
 
 
 ABSENT = (

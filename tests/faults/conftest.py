@@ -1,0 +1,153 @@
+"""A server that takes W&B runs, as far as its client and `wandb sync` need it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+KEY = "0123456789abcdef" * 3
+# What a client asks of a run beside its name and state.
+UNTOLD = {
+    **dict.fromkeys(("displayName", "sweepName", "group", "jobType", "commit", "description", "notes", "heartbeatAt")),
+    **dict.fromkeys(("projectId", "historyLineCount"), 1),
+    "tags": [],
+    "readOnly": False,
+    "createdAt": "2026-01-01T00:00:00",
+    "user": {"name": "someone", "username": "someone"},
+}
+
+
+class _Answers(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: WandbServer
+
+    def _answer(self) -> None:
+        content = self._content()
+        time.sleep(self.server.delay)
+        status, answer = self.server.answer(self.path, content)
+        self.server.keys.add(self.headers.get("Authorization"))
+        if status is None:
+            self.close_connection = True
+            self.connection.close()
+            return
+        written = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(written)))
+        self.end_headers()
+        self.wfile.write(written)
+
+    do_GET = do_POST = do_PUT = _answer  # noqa: N815 — so the base class calls them
+
+    def _content(self) -> bytes:
+        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            while length := int(self.rfile.readline(), 16):
+                content += self.rfile.read(length)
+                self.rfile.readline()
+            self.rfile.readline()
+        return gzip.decompress(content) if self.headers.get("Content-Encoding") == "gzip" else content
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+class WandbServer(ThreadingHTTPServer):
+    """Takes W&B runs on the loopback.
+
+    Attributes:
+        runs: what it was told of each run, by its id: what `upsertBucket` says, the lines of its files, its state.
+        files: the contents of the files that were sent, by path.
+        keys: the credentials that it was shown; `key` is the right one.
+        delay: seconds before each answer.
+        drops: how often it drops the connection in the midst of a run's history.
+        status: of its answers to a query by the query's name; to all under "".
+    """
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Answers)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.runs: dict[str, dict[str, Any]] = {}
+        self.files: dict[str, bytes] = {}
+        self.keys: set[str | None] = set()
+        self.delay, self.drops, self.key = 0.0, 0, KEY
+        self.status: dict[str, int] = {}
+
+    def handle_error(self, *args: object) -> None:
+        """A client that is gone is no error."""
+
+    def answer(self, path: str, content: bytes) -> tuple[int | None, Any]:
+        """Status, or None to drop the connection, and JSON."""
+        status = self.status.get("", 200)
+        if path == "/graphql":
+            asked = json.loads(content)
+            name = re.search(r"(?:query|mutation) (\w+)", asked["query"])[1]
+            return self.status.get(name, status), {"data": self._data(name, asked.get("variables") or {})}
+        if path.endswith("/file_stream"):
+            return self._stream(path.split("/")[-2], json.loads(content)), {}
+        if path.startswith("/storage/"):
+            self.files[path.removeprefix("/storage/")] = content
+        return status, {}
+
+    def _stream(self, run: str, told: dict[str, Any]) -> int | None:
+        for name, chunk in told.get("files", {}).items():
+            lines = self.runs[run]["lines"].setdefault(name, [])
+            lines[chunk["offset"] :] = chunk["content"]
+        if self.drops:
+            self.drops -= 1
+            return None
+        if told.get("complete"):
+            self.runs[run]["state"] = "failed" if told["exitcode"] else "finished"
+        return 200
+
+    def _data(self, name: str, asked: dict[str, Any]) -> dict[str, Any]:
+        entity = {"id": "E", "name": asked.get("entity") or "someone"}
+        if name == "UpsertBucket":
+            run = self.runs.setdefault(asked["name"], {"lines": {}, "asked": {}})
+            run["asked"] |= {name: value for name, value in asked.items() if value is not None}
+            run["state"] = "running"
+            about = {"id": "R", "name": asked["name"], "displayName": "", "description": "", "config": "{}"}
+            project = {"id": "P", "name": asked["project"], "entity": entity}
+            bucket = {**about, "sweepName": None, "historyLineCount": 0, "project": project}
+            return {"upsertBucket": {"bucket": bucket, "inserted": True}}
+        if name == "Runs":
+            return {"project": self._found(json.loads(asked["filters"])) if self.runs else None}
+        if name == "CreateArtifact":
+            sequence = {"latestArtifact": None}
+            return {"createArtifact": {"artifact": {"id": "A", "state": "COMMITTED", "artifactSequence": sequence}}}
+        if name == "CreateRunFiles":
+            sent = [{"name": file, "uploadUrl": f"{self.url}/storage/{asked['run']}/{file}"} for file in asked["files"]]
+            return {"createRunFiles": {"runID": "R", "uploadHeaders": [], "files": sent}}
+        viewer = {**entity, "entity": "someone", "username": "someone", "email": "", "flags": "{}"}
+        return {"viewer": {**viewer, "teams": {"edges": []}}, "serverInfo": {"features": []}}
+
+    def _found(self, filters: dict[str, Any]) -> dict[str, Any]:
+        found = [run for run in filters["name"]["$in"] if run in self.runs]
+        nodes = [{**UNTOLD, "id": run, "name": run, "state": self.runs[run]["state"]} for run in found]
+        edges = [{"node": node, "cursor": node["id"]} for node in nodes]
+        page = {"endCursor": None, "hasNextPage": False}
+        return {"internalId": 1, "runCount": len(found), "readOnly": False, "runs": {"edges": edges, "pageInfo": page}}
+
+
+@pytest.fixture
+def wandb_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
+    """A server with no run yet, for whose use there is a key."""
+    with WandbServer() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        monkeypatch.setenv("WANDB__GRAPHQL_RETRY_MAX", "1")  # each takes seconds
+        monkeypatch.delenv("WANDB_MODE")
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()

@@ -62,7 +62,7 @@ class Corrector(Method):
     corrector_rate: float = 1e-3
     scale: float = 20.0
     warmup: int = 0
-    log_inclusion: bool = False
+    log_inclusion: bool = True
     check_every: int = 100
     max_drop: float = 0.05
     metric: str = "ndcg@10"

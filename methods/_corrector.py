@@ -75,14 +75,14 @@ class Training:
             self.curves.setdefault(name, []).append(value)
 
     def check(self) -> None:
-        """Logs the dev metric and the drift, and keeps the weights if they are the best so far."""
+        """Logs the dev metric, the encodes and the drift, and keeps the weights if they are the best so far."""
         if self._pool is None:
             return
         stepper = self.stepper
         value = self._pool.value(stepper.encoder) if stepper.done else self._pool.untrained()
         if stepper.done and value > max(self.curves["dev"]):
             self.best, self._kept = stepper.done, copied(stepper.encoder.model.state_dict())
-        self.log(dev=value)
+        self.log(dev=value, encodes=stepper.encodes)
         self.log(
             **self._probe.measure(stepper.encoder, stepper.cache, stepper.network, stepper.encoded, self._recipe.scale)
         )

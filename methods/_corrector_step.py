@@ -54,6 +54,11 @@ class Stepper:
         """Steps that were made."""
         return self.counts["steps"]
 
+    @property
+    def encodes(self) -> int:
+        """Documents that were encoded: for the first cache, the later ones, and steps."""
+        return sum(count for name, count in self.counts.items() if name.startswith("encodes_"))
+
     def step(self, pairs: Tensor) -> float:
         """Makes a step on some of the train pairs, (b,) int64, and returns the encoder's loss before it.
 

@@ -26,8 +26,8 @@ class Corrector(Method):
     the end.
 
     Counts: "encodes_cache", "encodes_refresh" and "encodes_step" are of documents; what the dev metric and the drift
-    take is not among them. Curves: "loss" a step; "dev", "drift" and "tv" before training and at each check, as
-    `Probe.measure` says.
+    take is not among them. Curves: "loss" a step; "dev", "encodes" (of documents so far), "drift" and "tv" before
+    training and at each check, the last two as `Probe.measure` says.
 
     Attributes:
         selection: of negatives. "uniform": all documents alike. "in-batch": the documents of the other pairs.

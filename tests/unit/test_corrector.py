@@ -218,6 +218,14 @@ def test_every_encoded_document_is_counted_once(selection: str) -> None:
     assert 14 <= clock.counts["encodes_step"] <= 14 * 1.1 * most
 
 
+def test_each_check_tells_how_many_documents_had_been_encoded() -> None:
+    clock = Clock(torch.device("cpu"))
+    replace(QUICK, selection="stale-refresh", steps=14, check_every=7, max_drop=1.0).fit(drifting_problem(meter=clock))
+    first, middle, last = clock.curves["encodes"]
+    assert (first, last) == (N, sum(count for name, count in clock.counts.items() if name != "steps"))
+    assert middle - first >= N + 7  # one cache and, in each step, a document at least
+
+
 @pytest.mark.parametrize("selection", ["stale", "corrector"])
 def test_the_probe_measures_drift_and_total_variation(selection: str) -> None:
     made = stepped(10, selection=selection)

@@ -12,6 +12,7 @@ import numpy as np
 
 from bench.names import BUCKETS, MAIN
 from bench.record import Record, Results
+from bench.report.encodes import Encodes
 from bench.report.entrants import Entrant, Setting, entrants
 from bench.report.paired import compare_rows
 from bench.report.significance import Comparison, t_half_width
@@ -40,12 +41,14 @@ class Figures:
         subsets: by name of `SUBSETS`, without those that are empty. Seen queries have a relevant document with a
             train query, and fall into buckets by the cosine of the nearest such train query.
         fit_seconds: averaged over the seeds; None when a cell did not tell.
+        encodes: of documents while training; None when a cell did not count them.
     """
 
     means: dict[str, float]
     half_width: float | None
     subsets: dict[str, Subset]
     fit_seconds: float | None
+    encodes: Encodes | None
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,7 @@ def _figures(entrant: Entrant) -> Figures:
         half_width=t_half_width(over_seeds[MAIN]),
         subsets={name: subset for name, subset in subsets.items() if subset},
         fit_seconds=float(np.mean(seconds)) if len(seconds) == len(records) else None,
+        encodes=Encodes.of(records),
     )
 
 

@@ -53,8 +53,8 @@ def markdown(sheets: Sequence[Sheet], published: Sequence[Table]) -> str:
     for each in sheets:
         parts += [f"## {_escape(each.title)}", _escape(each.facts), f"**{_escape(each.verdict)}**"]
         parts += [_markdown_table(each.main), _escape(each.legend)]
-        if each.nearest:
-            parts += _captioned(each.nearest)
+        for table in (each.nearest, each.encodes):
+            parts += _captioned(table) if table else []
         if each.notes:
             parts.append("\n".join(f"- {_escape(note)}" for note in each.notes))
     if published:

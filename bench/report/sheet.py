@@ -8,6 +8,7 @@ from itertools import groupby
 
 from bench.names import BUCKETS, MAIN
 from bench.report.board import BASELINE, Board, Figures, Row, Subset
+from bench.report.encodes import Encodes
 from bench.report.entrants import Setting
 from bench.report.factors import Claimed, compare_factors
 from bench.report.published import Compared, compare_published, published
@@ -58,6 +59,7 @@ class Sheet:
         main: the leaderboard.
         legend: what its marks mean and which tests stand behind them.
         nearest: NDCG@10 by the nearest train query; None when there is no such query, or no cell tells.
+        encodes: documents encoded while training; None when no row counts them.
         notes: on failed, skipped and replaced cells and on others, a line each.
     """
 
@@ -67,6 +69,7 @@ class Sheet:
     main: Table
     legend: str
     nearest: Table | None
+    encodes: Table | None
     notes: tuple[str, ...]
 
 
@@ -83,6 +86,7 @@ def sheet(board: Board) -> Sheet:
         main=_main(board),
         legend=_legend(board),
         nearest=_nearest(board),
+        encodes=_encodes(board),
         notes=tuple(_clean(note) for note in _notes(board)),
     )
 
@@ -264,6 +268,28 @@ def _nearest(board: Board) -> Table | None:
         "documents; n: test queries, all seeds together"
     )
     return Table(caption, header, tuple(lines)) if len(buckets) > 1 else None
+
+
+def _encodes(board: Board) -> Table | None:
+    told = [(row.method, row.figures, row.figures.encodes) for row in board.rows if row.figures and row.figures.encodes]
+    most = max((encodes.total for *_, encodes in told), default=0.0)
+
+    def line(method: str, figures: Figures, encodes: Encodes) -> Line:
+        counts = (*encodes.parts.values(), encodes.total)
+        best = max((value for _, value in encodes.checks), default=None)
+        off = (best, encodes.drift, encodes.tv)
+        fewer = f"{most / encodes.total:.1f}x" if encodes.total else GAP
+        cells = (*(f"{count:,.0f}" for count in counts), fewer, *(GAP if x is None else f"{x:.3f}" for x in off))
+        return Line((_clean(method), f"{figures.means[MAIN]:.3f}", *cells), bold=False)
+
+    caption = (
+        "Documents encoded while training, averaged over the seeds: for the first cache, for later ones and in steps; "
+        "fewer: than in the row of the most. Dev: the best NDCG@10 of the dev queries. Drift and TV, after the last "
+        "step: mean squared distance of cached vectors, corrected if they are, from current ones, and total variation "
+        "between the softmax over them and that over current ones"
+    )
+    header = ("method", "NDCG@10", "cache", "refreshes", "steps", "all", "fewer", "dev", "drift", "TV")
+    return Table(caption, header, tuple(line(*row) for row in told)) if told else None
 
 
 def _notes(board: Board) -> list[str]:

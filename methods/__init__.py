@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 
-from methods._contract import Csr, Encoder, Judged, Meter, Method, Problem, Queries, Role, TrainableEncoder
+from methods._contract import Encoder, Judged, Meter, Method, Problem, Queries, Role, TrainableEncoder
 from methods._corpus import Corpus, Item, Moved, Picture
+from methods._csr import Csr
 from methods._errors import ProblemError, Unsuited
 from methods._fit import Chain, fit, with_trials
 from methods._metrics import Metric

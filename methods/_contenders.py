@@ -12,7 +12,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from methods._contract import Csr
+from methods._csr import Csr
 from methods._search import halving, rounding
 
 PAIRS = 2**21  # (query, document) pairs at a time: 8 MB for each of five arrays over them

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from methods._contract import Csr, Problem, Role, TrainableEncoder
+from methods._contract import Problem, Role, TrainableEncoder
 from methods._corpus import Item
+from methods._csr import Csr
 from methods._errors import ProblemError
 from methods._negatives import CorrectorNetwork, Drawn, gumbel_top_k, in_batch, sampled_softmax, unit
 from methods._scratch import Tensors, moments, restore_moments

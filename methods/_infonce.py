@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from methods._contract import Csr, Problem
+from methods._contract import Problem
+from methods._csr import Csr
 from methods._maps import Maps
 
 

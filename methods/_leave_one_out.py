@@ -14,8 +14,9 @@ from torch import Tensor
 
 from methods._contenders import Screen
 from methods._contests import Events, precedes
-from methods._contract import Csr, Judged, Problem
+from methods._contract import Judged, Problem
 from methods._corpus import Corpus, position
+from methods._csr import Csr
 from methods._metrics import Metric
 from methods._nudge import CHUNK, Sums, counted, turn_to
 from methods._profile import Profile, steps, value_changes

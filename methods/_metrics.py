@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods._contract import Csr
+from methods._csr import Csr
 from methods._search import Ranking
 
 ABSENT = 2**31  # the rank of an answer that was not retrieved

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from methods._contract import Csr
 from methods._corpus import Corpus
+from methods._csr import Csr
 from methods._maps import Residual
 from methods._search import BLOCK, ON_GPU
 

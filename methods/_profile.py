@@ -14,7 +14,8 @@ from torch import Tensor
 
 from methods._contenders import Screen
 from methods._contests import TIE, Events, Turn, hold_contests, rank_events
-from methods._contract import Csr, Problem
+from methods._contract import Problem
+from methods._csr import Csr
 from methods._metrics import Metric
 from methods._search import top_k
 

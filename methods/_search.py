@@ -10,8 +10,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from methods._contract import CPU, Csr
+from methods._contract import CPU
 from methods._corpus import Corpus
+from methods._csr import Csr
 
 Part = TypeVar("Part")
 

@@ -23,7 +23,8 @@ from torch.utils.data import BatchSampler
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
-from methods._contract import Csr, Problem, TrainableEncoder
+from methods._contract import Problem, TrainableEncoder
+from methods._csr import Csr
 from methods._errors import ProblemError
 from methods._pool import DevPool, has_fallen
 from methods._scratch import RESUMABLE, Trained

@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from methods._contract import CPU, Csr, Method, OpenEncoder, Problem, Queries, check_queries, check_train
+from methods._contract import CPU, Method, OpenEncoder, Problem, Queries, check_queries, check_train
 from methods._corpus import Corpus
+from methods._csr import Csr
 from methods._search import Ranking, best_first, top_k
 from methods._tuned import Tuned, read_about
 

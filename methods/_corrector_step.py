@@ -72,7 +72,7 @@ class Stepper:
             loss, network_loss = self.losses(pairs)
             for value, rate in ((loss, "learning_rate or scale"), (network_loss, "corrector_rate")):
                 if not value.isfinite():
-                    raise ProblemError(f"corrector: the loss is {value.item()} at step {self.done}; lower {rate}")
+                    raise ProblemError(f"the loss is {value.item()} at step {self.done}; lower {rate}")
             self._optimiser.zero_grad()
             loss.backward()
             self._optimiser.step()
@@ -82,7 +82,7 @@ class Stepper:
                 self._network_optimiser.step()
         except torch.OutOfMemoryError:
             device = self.problem.device
-            raise ProblemError(f"corrector: {device} has no memory for a step; lower batch or negatives") from None
+            raise ProblemError(f"{device} has no memory for a step; lower batch or negatives") from None
         self.counts["steps"] += 1
         return loss.item()
 

@@ -5,14 +5,13 @@ Monath et al. (2024, arXiv 2409.01890). They give no code; the values of all hyp
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, Literal
 
-from methods._contract import Method, Problem, TrainableEncoder, check_dev, check_train
-from methods._errors import ProblemError, Unsuited
-from methods._scratch import trained_once
+from methods._contract import Method, Problem
+from methods._errors import ProblemError
+from methods._fine_tuned import fine_tuned
 from methods._tuned import VectorTuned
 
 
@@ -75,22 +74,9 @@ class Corrector(Method):
             ProblemError: when there is no training pair, no dev query has an answer, a loss is not finite, or the
                 device has no memory for a step.
         """
-        check_train(problem)
-        if self.check_every:
-            check_dev(problem)
         for name in ("batch", "negatives", "refresh"):
             if getattr(self, name) < 1:
                 raise ProblemError(f"corrector: {name} is {getattr(self, name)}; pass 1 or more")
-        if not isinstance(problem.encoder, TrainableEncoder):
-            raise Unsuited("corrector: this encoder cannot be trained; take one whose weights are at hand")
         from methods._corrector import train
 
-        encoder = deepcopy(problem.encoder)
-        step = trained_once(self, problem, encoder, partial(train, self, problem, encoder)) if self.steps else 0
-        return VectorTuned(
-            problem.corpus,
-            encoder=encoder if step else None,
-            similarity=problem.similarity,
-            device=problem.device,
-            chosen={"steps": step, "check_every": 0} if self.check_every else {},
-        )
+        return fine_tuned(self, problem, partial(train, self, problem), steps=self.steps, checked=self.check_every > 0)

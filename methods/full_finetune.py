@@ -6,7 +6,6 @@ The protocol is that of Zeighami et al. (2024, arXiv 2409.02343); the trainer an
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,12 +13,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 
-from methods._contract import Method, Problem, TrainableEncoder, check_dev, check_train
-from methods._errors import ProblemError, Unsuited
+from methods._contract import Method, Problem, TrainableEncoder
+from methods._fine_tuned import fine_tuned
 from methods._hard_negatives import hard_negatives
 from methods._metrics import Metric
 from methods._pool import DevPool
-from methods._scratch import Trained, trained_once
+from methods._scratch import Trained
 from methods._space import Range, Space
 from methods._tuned import VectorTuned
 
@@ -66,29 +65,14 @@ class FullFinetune(Method):
             ProblemError: when there is no training pair, no dev query has an answer, a query has too few hard
                 negatives, the loss is not finite, or the device has no memory for a single pair.
         """
-        check_train(problem)
-        if self.check_every:
-            check_dev(problem)
-        if not isinstance(problem.encoder, TrainableEncoder):
-            raise Unsuited(f"{self.name}: this encoder cannot be trained; take one whose weights are at hand")
-        encoder = deepcopy(problem.encoder)
-        try:
-            step = trained_once(self, problem, encoder, partial(self._train, encoder, problem)) if self.steps else 0
-        except ProblemError as found:
-            raise type(found)(f"{self.name}: {found}") from None
-        return VectorTuned(
-            problem.corpus,
-            encoder=encoder if step else None,
-            similarity=problem.similarity,
-            device=problem.device,
-            chosen={"steps": step, "check_every": 0} if self.check_every else {},
-        )
+        train = partial(self._train, problem)
+        return fine_tuned(self, problem, train, steps=self.steps, checked=self.check_every > 0)
 
     def adapted(self, model: SentenceTransformer) -> Callable[[], object]:  # noqa: ARG002 — it trains as it is
         """Readies the model for training, and returns what makes it an ordinary one again."""
         return lambda: None
 
-    def _train(self, encoder: TrainableEncoder, problem: Problem, folder: Path) -> Trained:
+    def _train(self, problem: Problem, encoder: TrainableEncoder, folder: Path) -> Trained:
         from methods._trainer import Recipe, train
 
         pool = DevPool.of(problem, Metric.parse(self.metric)) if self.check_every else None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.report import Sheet, load_boards, sheet, write_leaderboards
-from bench.report.sheet import duration
+from bench.report.words import duration
 
 if TYPE_CHECKING:
     from conftest import Cells

@@ -13,8 +13,21 @@ from bench.report.entrants import Setting
 from bench.report.factors import Claimed, compare_factors
 from bench.report.published import Compared, compare_published, published
 from bench.report.significance import LEVEL
+from bench.report.words import (
+    GAP,
+    TO,
+    clean,
+    conditions,
+    device,
+    duration,
+    listed,
+    plural,
+    revision,
+    seed_range,
+    signed,
+)
 
-GAP, TO = "—", "–"
+_NAMED = 3  # methods in a sentence; a table that marks more of them says it better
 TIED, ABOVE, BELOW = "≈", "▲", "▼"
 INTRODUCTION = (
     "NDCG@10 is the mean over seeds ± half the width of its 95 % t-interval; one seed has none. "
@@ -33,19 +46,34 @@ PUBLISHED = (
 
 @dataclass(frozen=True)
 class Line:
-    """One row of a table: its cells, the method first, and whether to print it bold."""
+    """One row of a table.
+
+    Attributes:
+        cells: its text, the method first.
+        bold: whether to print it bold.
+        values: what each cell after the first is sorted by; None for a gap, and for text, which is its own order.
+    """
 
     cells: tuple[str, ...]
     bold: bool
+    values: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table as text; every line has as many cells as the header. The first column reads left, the others right."""
+    """A table as text; every line has as many cells as the header. The first column reads left, the others right.
+
+    Attributes:
+        caption: what it shows.
+        header: names of the columns.
+        lines: its rows.
+        about: the setting of a table that stands by itself; its `dataset` may name several, joined by spaces.
+    """
 
     caption: str
     header: tuple[str, ...]
     lines: tuple[Line, ...]
+    about: Setting | None = None
 
 
 @dataclass(frozen=True)
@@ -76,18 +104,16 @@ class Sheet:
 def sheet(board: Board) -> Sheet:
     """Words one board."""
     setting = board.setting
-    limit = () if setting.limit is None else (f"limit {setting.limit:,}",)
-    split = f"{setting.split} split"
-    title = (setting.dataset, setting.encoder, split, *limit, _device(setting), _seeds(board.seeds))
+    title = (setting.dataset, *conditions(setting), seed_range(board.seeds))
     return Sheet(
-        title=_clean(" · ".join(title)),
-        facts=_clean(_facts(board)),
-        verdict=_clean(_verdict(board)),
+        title=clean(" · ".join(title)),
+        facts=clean(_facts(board)),
+        verdict=clean(_verdict(board)),
         main=_main(board),
         legend=_legend(board),
         nearest=_nearest(board),
         encodes=_encodes(board),
-        notes=tuple(_clean(note) for note in _notes(board)),
+        notes=tuple(clean(note) for note in _notes(board)),
     )
 
 
@@ -101,12 +127,15 @@ def _figures_tables(compared: Sequence[Compared]) -> list[Table]:
     tables = []
     for (setting, table), group in groupby(compared, key=lambda figure: (figure.setting, figure.table)):
         figures = list(group)
-        lines = tuple(Line(_compared(figure), bold=False) for figure in figures)
+        lines = tuple(
+            Line(_compared(figure), bold=False, values=(None, figure.published, figure.measured, figure.difference))
+            for figure in figures
+        )
         of = f"{'mean of ' if len(table.datasets) > 1 else ''}{', '.join(table.datasets)}"
-        about = (of, setting.encoder, _revision(setting), _device(setting), table.source)
+        about = (of, setting.encoder, revision(setting), device(setting), table.source)
         missing = ", ".join(dict.fromkeys(name for figure in figures for name in figure.missing))
         notes = (table.notes, missing and f"cells are missing on {missing}")
-        tables.append(Table(_clean("; ".join(filter(None, (" · ".join(about), *notes)))), header, lines))
+        tables.append(Table(clean("; ".join(filter(None, (" · ".join(about), *notes)))), header, lines, setting))
     return tables
 
 
@@ -114,10 +143,13 @@ def _factors_tables(claimed: Sequence[Claimed]) -> list[Table]:
     header = ("method", "over", "gain, published", "measured", "speed, published", "measured")
     tables = []
     for (setting, source), group in groupby(claimed, key=lambda each: (each.board.setting, each.factor.source)):
-        lines = tuple(Line(_claimed(each), bold=False) for each in group)
-        about = (setting.dataset, setting.encoder, _device(setting), source)
+        lines = tuple(
+            Line(_claimed(each), bold=False, values=(None, each.factor.gain, each.gain, each.factor.speed, each.speed))
+            for each in group
+        )
+        about = (setting.dataset, setting.encoder, device(setting), source)
         caption = f"{' · '.join(about)}; gain: in NDCG@10 over {BASELINE}; speed: of fitting"
-        tables.append(Table(_clean(caption), header, lines))
+        tables.append(Table(clean(caption), header, lines, setting))
     return tables
 
 
@@ -127,28 +159,30 @@ def _claimed(claimed: Claimed) -> tuple[str, ...]:
     speed = (
         GAP if claimed.speed is None else f"{claimed.speed:.2g}x" if claimed.speed < 10 else f"{claimed.speed:,.0f}x"
     )
-    named = (_clean(claimed.row.method), _clean(claimed.over.method))
+    named = (clean(claimed.row.method), clean(claimed.over.method))
     return (*named, f"{factor.gain:.1f}x", gain, f"{factor.speed:g}x", speed)
 
 
 def _compared(figure: Compared) -> tuple[str, ...]:
-    named = (_clean(figure.method), figure.metric, f"{figure.published:.3f}")
+    named = (clean(figure.method), figure.metric, f"{figure.published:.3f}")
     if figure.measured is None or figure.difference is None:
         datasets = len(figure.table.datasets)
-        return (*named, f"{GAP} ({len(figure.by_dataset)} of {_plural(datasets, 'data set')})", GAP)
-    return (*named, f"{figure.measured:.3f}", _signed(figure.difference, ".3f"))
+        return (*named, f"{GAP} ({len(figure.by_dataset)} of {plural(datasets, 'data set')})", GAP)
+    return (*named, f"{figure.measured:.3f}", signed(figure.difference, ".3f"))
 
 
 def _main(board: Board) -> Table:
     header = ("method", "NDCG@10", f"gain over {BASELINE}", "Recall@10", "seen", "unseen", "fit")
-    lines = tuple(Line((_method(row), *_cells(row, len(board.seeds))), row.mark == "winner") for row in board.rows)
+    lines = tuple(
+        Line((_method(row), *_cells(row, len(board.seeds))), row.mark == "winner", _values(row)) for row in board.rows
+    )
     return Table("Methods by mean NDCG@10", header, lines)
 
 
 def _cells(row: Row, seeds: int) -> tuple[str, ...]:
     figures = row.figures
     if figures is None:
-        return (f"{GAP} ({row.done} of {_plural(seeds, 'seed')})", *[GAP] * 5)
+        return (f"{GAP} ({row.done} of {plural(seeds, 'seed')})", *[GAP] * 5)
     return (
         _interval(figures),
         _gain(row),
@@ -159,8 +193,18 @@ def _cells(row: Row, seeds: int) -> tuple[str, ...]:
     )
 
 
+def _values(row: Row) -> tuple[float | None, ...]:
+    figures = row.figures
+    if figures is None:
+        return (None,) * 6
+    gain = row.against.gain if row.against else 0.0 if row.method == BASELINE else None
+    subsets = [figures.subsets.get(name) for name in ("seen", "unseen")]
+    ndcg = (None if subset is None else subset.ndcg for subset in subsets)
+    return (figures.means[MAIN], gain, figures.means["recall@10"], *ndcg, figures.fit_seconds)
+
+
 def _method(row: Row) -> str:
-    return _clean(f"{row.method} {TIED}" if row.mark == "tied" else row.method)
+    return clean(f"{row.method} {TIED}" if row.mark == "tied" else row.method)
 
 
 def _interval(figures: Figures) -> str:
@@ -172,32 +216,13 @@ def _gain(row: Row) -> str:
     against = row.against
     if against is None:
         return "baseline" if row.method == BASELINE else GAP
-    ratio = "" if against.ratio is None else f" ({_signed(against.ratio, '.0%').replace('%', ' %')})"
+    ratio = "" if against.ratio is None else f" ({signed(against.ratio, '.0%').replace('%', ' %')})"
     mark = {1: f"{ABOVE} ", -1: f"{BELOW} ", 0: ""}[against.sign]
-    return f"{mark}{_signed(against.gain, '.3f')}{ratio}"
-
-
-def _signed(value: float, form: str) -> str:
-    return f"{value:+{form}}".replace("-", "−")  # a true minus sign is as wide as the plus
+    return f"{mark}{signed(against.gain, '.3f')}{ratio}"
 
 
 def _ndcg(subset: Subset | None) -> str:
-    return GAP if subset is None else f"{subset.ndcg:.3f}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the unit that suits them: 40 ms, 0.4 s, 42 s, 2 m 05 s, 1 h 03 m."""
-    if round(seconds, 3) < 0.1:
-        return f"{1000 * seconds:.0f} ms"
-    if round(seconds, 1) < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} m {whole % 60:02d} s"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60:02d} m"
+    return _third(None if subset is None else subset.ndcg)
 
 
 def _facts(board: Board) -> str:
@@ -205,20 +230,11 @@ def _facts(board: Board) -> str:
         lowest, highest = board.counts[name]
         return f"{lowest:,}" if lowest == highest else f"{lowest:,}{TO}{highest:,}"
 
-    facts = [f"fingerprint {str(board.setting.fingerprint)[:12]}", _revision(board.setting)]
+    facts = [f"fingerprint {str(board.setting.fingerprint)[:12]}", revision(board.setting)]
     if board.counts:
         queries = ", ".join(f"{count(f'{split}_queries')} {split}" for split in ("train", "dev", "test"))
         facts = [f"{count('documents')} documents", f"{queries} queries", *facts]
     return " · ".join(facts)
-
-
-def _revision(setting: Setting) -> str:
-    settings = f" ({setting.encoder_settings})" if setting.encoder_settings else ""
-    return f"encoder revision {str(setting.encoder_revision)[:12]}{settings}"
-
-
-def _device(setting: Setting) -> str:
-    return f"{setting.accelerator}, {_plural(setting.threads, 'thread')}"
 
 
 def _verdict(board: Board) -> str:
@@ -227,9 +243,10 @@ def _verdict(board: Board) -> str:
     best, second = board.rows[:2]
     if best.mark == "winner":
         return f"Winner: {best.method}, significantly above the runner-up, {second.method}."
-    *others, last = [row.method for row in board.rows[1:] if row.mark == "tied"]
-    below = f"{', '.join(others)} and {last} are" if others else f"{last} is"
-    return f"No single winner: {best.method} leads, but {below} not significantly below it."
+    tied = [row.method for row in board.rows[1:] if row.mark == "tied"]
+    below = listed(tied) if len(tied) <= _NAMED else f"{len(tied)} others ({TIED})"
+    are = "is" if len(tied) == 1 else "are"
+    return f"No single winner: {best.method} leads, but {below} {are} not significantly below it."
 
 
 def _legend(board: Board) -> str:
@@ -237,15 +254,13 @@ def _legend(board: Board) -> str:
     if compared is None:
         return "No tests."
     methods = len(compared.better)
-    tests = [
-        f"a permutation test of {_plural(compared.clusters, 'cluster')} of queries ({compared.draws:,} sign flips)"
-    ]
+    tests = [f"a permutation test of {plural(compared.clusters, 'cluster')} of queries ({compared.draws:,} sign flips)"]
     if "resampled_t" in compared.tests:
         tests.append(f"the corrected resampled t-test over {len(board.seeds)} splits")
     return (
         f"Bold: the winner, significantly above the runner-up. {TIED}: tied, the best row and all that are not "
         f"significantly below it. {ABOVE}: significantly above {BASELINE}; {BELOW}: below it. "
-        f"Significant: p < {LEVEL} after Holm over {_plural(methods * (methods - 1) // 2, 'pair')}, "
+        f"Significant: p < {LEVEL} after Holm over {plural(methods * (methods - 1) // 2, 'pair')}, "
         f"in {'each of 2 tests' if len(tests) > 1 else '1 test'}: {' and '.join(tests)}."
     )
 
@@ -259,10 +274,21 @@ def _nearest(board: Board) -> Table | None:
     def cell(method: str, bucket: str) -> str:
         subset = complete[method].get(bucket)
         none = None if method == BASELINE else baseline.get(bucket)
-        return _ndcg(subset) + (f" ({_signed(subset.ndcg - none.ndcg, '.3f')})" if subset and none else "")
+        return _ndcg(subset) + (f" ({signed(subset.ndcg - none.ndcg, '.3f')})" if subset and none else "")
+
+    def value(method: str, bucket: str) -> float | None:
+        subset = complete[method].get(bucket)
+        return None if subset is None else subset.ndcg
 
     header = ("method", *(f"{bucket.replace('-', TO)} (n = {sizes[bucket]:,})" for bucket in buckets))
-    lines = (Line((_clean(method), *(cell(method, bucket) for bucket in buckets)), bold=False) for method in complete)
+    lines = (
+        Line(
+            (clean(method), *(cell(method, bucket) for bucket in buckets)),
+            bold=False,
+            values=tuple(value(method, bucket) for bucket in buckets),
+        )
+        for method in complete
+    )
     caption = (
         f"NDCG@10 (gain over {BASELINE}) by the cosine of a test query to the nearest train query of its relevant "
         "documents; n: test queries, all seeds together"
@@ -276,11 +302,11 @@ def _encodes(board: Board) -> Table | None:
 
     def line(method: str, figures: Figures, encodes: Encodes) -> Line:
         counts = (*encodes.parts.values(), encodes.total)
-        best = max((value for _, value in encodes.checks), default=None)
-        off = (best, encodes.drift, encodes.tv)
-        fewer = f"{most / encodes.total:.1f}x" if encodes.total else GAP
-        cells = (*(f"{count:,.0f}" for count in counts), fewer, *(GAP if x is None else f"{x:.3f}" for x in off))
-        return Line((_clean(method), f"{figures.means[MAIN]:.3f}", *cells), bold=False)
+        fewer = most / encodes.total if encodes.total else None
+        off = (max((value for _, value in encodes.checks), default=None), encodes.drift, encodes.tv)
+        cells = (*(f"{count:,.0f}" for count in counts), GAP if fewer is None else f"{fewer:.1f}x", *map(_third, off))
+        ndcg = figures.means[MAIN]
+        return Line((clean(method), f"{ndcg:.3f}", *cells), bold=False, values=(ndcg, *counts, fewer, *off))
 
     caption = (
         "Documents encoded while training, averaged over the seeds: for the first cache, for later ones and in steps; "
@@ -292,24 +318,13 @@ def _encodes(board: Board) -> Table | None:
     return Table(caption, header, tuple(line(*row) for row in told)) if told else None
 
 
+def _third(value: float | None) -> str:
+    return GAP if value is None else f"{value:.3f}"
+
+
 def _notes(board: Board) -> list[str]:
-    remarks = [f"{r.method}: {r.status} on {_seeds(r.seeds)}: {r.text}" for r in board.remarks]
+    remarks = [f"{r.method}: {r.status} on {seed_range(r.seeds)}: {r.text}" for r in board.remarks]
     replaced = [
-        f"{method}: {_plural(cells, 'cell')} of an older version left out" for method, cells in board.replaced.items()
+        f"{method}: {plural(cells, 'cell')} of an older version left out" for method, cells in board.replaced.items()
     ]
     return remarks + replaced
-
-
-def _seeds(seeds: Sequence[int]) -> str:
-    if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
-        return f"seeds {seeds[0]}{TO}{seeds[-1]}"
-    return f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def _clean(text: str) -> str:
-    """One line of printable text: a name must not break a table or drive a terminal."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from scipy import stats
 
@@ -14,6 +16,8 @@ from bench.record import Results
 from bench.report import Board, load_boards
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import Cells
 
     from bench.record import Record
@@ -246,6 +250,36 @@ def test_methods_scored_on_different_queries_are_refused(cells: Cells) -> None:
     results.write(record, queries.assign(query_id="other-" + queries["query_id"]))
     with pytest.raises(BadInput, match="different queries"):
         load_boards(cells.folder)
+
+
+def peak_of_reading(folder: Path) -> int:
+    """Bytes, those of Arrow included."""
+    usual = pa.default_memory_pool()
+    pool = pa.proxy_memory_pool(usual)
+    pa.set_memory_pool(pool)
+    tracemalloc.start()
+    try:
+        load_boards(folder)
+        return tracemalloc.get_traced_memory()[1] + pool.max_memory()
+    finally:
+        tracemalloc.stop()
+        pa.set_memory_pool(usual)
+
+
+def test_memory_grows_with_the_largest_board_and_not_with_the_folder(cells: Cells) -> None:
+    queries = pd.DataFrame({"query_id": [f"q{q}" for q in range(20_000)], "cluster": "d0", "ndcg@10": 0.5})
+
+    def add_board(dataset: str) -> None:
+        for method in ("none", "adaptor"):
+            record = cells.record(method, 0, {"dataset": dataset}, status="ok", metrics={"ndcg@10": 0.5})
+            Results(cells.folder).write(record, queries)
+
+    add_board("first")
+    load_boards(cells.folder)  # imports what reading needs
+    one = peak_of_reading(cells.folder)
+    for number in range(7):
+        add_board(f"other-{number}")
+    assert peak_of_reading(cells.folder) < 1.5 * one
 
 
 @pytest.mark.parametrize("content", [None, b"PAR1"])

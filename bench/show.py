@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich import box
 from rich.console import Console
@@ -19,16 +19,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
-from bench.embed.store import Cost, PaidEncoder
 from bench.names import MAIN
-from bench.record import Record
 from bench.report import Table as Worded
 from bench.report import load_boards, published_tables, sheet, write_leaderboards
 from bench.report.render import comma_separated
-from bench.run.estimate import ASSUMPTIONS, Estimate, total
-from bench.run.local import Planned
-from bench.spec import Cell, Suite
-from bench.track import Tracked
+
+if TYPE_CHECKING:  # they bring torch, and a report needs none
+    from bench.embed.store import Cost, PaidEncoder
+    from bench.record import Record
+    from bench.run.estimate import Estimate
+    from bench.run.local import Planned
+    from bench.spec import Cell, Suite
+    from bench.track import Tracked
 
 PLAIN_WIDTH = 10_000  # columns; wide enough that Rich cuts nothing when nobody's window is there to wrap it
 
@@ -132,6 +134,8 @@ def print_pushed(tracked: Tracked, as_json: bool) -> None:
 
 def print_foresight(states: Iterable[tuple[Cell, str]], estimates: Sequence[Estimate], *, as_json: bool) -> None:
     """Prints what a run would do with each cell, and about what that costs."""
+    from bench.run.estimate import ASSUMPTIONS, total
+
     cells = [{"cell": str(cell), "state": state} for cell, state in states]
     if as_json:
         costs = {"estimate": [asdict(row) for row in estimates], "total": asdict(total(estimates))}

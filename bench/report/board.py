@@ -14,8 +14,8 @@ from bench.names import BUCKETS, MAIN
 from bench.record import Record, Results
 from bench.report.encodes import Encodes
 from bench.report.entrants import Entrant, Setting, entrants
-from bench.report.paired import compare_rows
-from bench.report.significance import Comparison, t_half_width
+from bench.report.paired import Paired, pair_rows
+from bench.report.significance import Comparison, FloatArray, clustered_half_width, compare, t_half_width
 
 BASELINE = "none"
 NEAREST = ("unseen", "<.6", ".6-.8", ".8-.9", ">.9")
@@ -38,7 +38,10 @@ class Figures:
     Attributes:
         means: every metric, averaged over the seeds.
         by_seed: NDCG@10 of each of the board's seeds, in their order.
-        half_width: of the 95 % t-interval of the mean NDCG@10 over seeds; None for a single seed.
+        half_width: of the 95 % t-interval of the mean NDCG@10 over seeds: what other seeds would give on the same
+            data; None for a single seed.
+        query_half_width: of its 95 % interval over clusters of queries: what other queries would give with the same
+            seeds; None for a single cluster.
         subsets: by name of `SUBSETS`, without those that are empty. Seen queries have a relevant document with a
             train query, and fall into buckets by the cosine of the nearest such train query.
         fit_seconds: averaged over the seeds; None when a cell did not tell.
@@ -48,6 +51,7 @@ class Figures:
     means: dict[str, float]
     by_seed: tuple[float, ...]
     half_width: float | None
+    query_half_width: float | None
     subsets: dict[str, Subset]
     fit_seconds: float | None
     encodes: Encodes | None
@@ -59,12 +63,16 @@ class Against:
 
     Attributes:
         gain: difference of the mean NDCG@10.
+        half_width: of the gain's interval over seeds, as that of `Figures`.
+        query_half_width: of the gain's interval over clusters of queries.
         ratio: the gain as a part of the baseline's; None when that is zero.
         sign: 1 when significantly above, -1 when significantly below, else 0.
         p: test name → the raw p-value and the one after Holm.
     """
 
     gain: float
+    half_width: float | None
+    query_half_width: float | None
     ratio: float | None
     sign: int
     p: dict[str, tuple[float, float]]
@@ -139,23 +147,25 @@ def load_boards(folder: Path) -> list[Board]:
 def _board(results: Results, setting: Setting, records: Sequence[Record]) -> Board:
     found, replaced = entrants(records)
     seeds = tuple(sorted({record.seed for entrant in found for record in entrant.cells}))
-    complete = [(entrant, _figures(entrant)) for entrant in found if len(entrant.done) == len(seeds)]
-    complete.sort(key=lambda pair: (-pair[1].means[MAIN], pair[0].label))
-    comparison = compare_rows(results, setting, [entrant for entrant, _ in complete]) if len(complete) > 1 else None
-    figures = {entrant.label: row for entrant, row in complete}
-    gaps = [Row(e.label, len(e.done), None, "", None) for e in found if e.label not in figures]
+    complete = sorted((entrant for entrant in found if len(entrant.done) == len(seeds)), key=_order)
+    gaps = [Row(e.label, len(e.done), None, "", None) for e in found if len(e.done) < len(seeds)]
+    rows, comparison = _ranked(complete, pair_rows(results, setting, complete)) if complete else ([], None)
     return Board(
         setting=setting,
         seeds=seeds,
         counts=_counts(found),
-        rows=(*_ranked(figures, len(seeds), comparison), *gaps),
+        rows=(*rows, *gaps),
         comparison=comparison,
         remarks=_remarks(found),
         replaced=replaced,
     )
 
 
-def _figures(entrant: Entrant) -> Figures:
+def _order(entrant: Entrant) -> tuple[float, str]:
+    return -float(np.array([record.metrics[MAIN] for record in entrant.done.values()]).mean()), entrant.label
+
+
+def _figures(entrant: Entrant, query_half_width: float | None) -> Figures:
     records = list(entrant.done.values())
     metrics = [_with_buckets(record.metrics) for record in records]
     scalars = [name for name, value in metrics[0].items() if isinstance(value, float)]
@@ -166,6 +176,7 @@ def _figures(entrant: Entrant) -> Figures:
         means={name: float(values.mean()) for name, values in over_seeds.items()},
         by_seed=tuple(over_seeds[MAIN].tolist()),
         half_width=t_half_width(over_seeds[MAIN]),
+        query_half_width=query_half_width,
         subsets={name: subset for name, subset in subsets.items() if subset},
         fit_seconds=float(np.mean(seconds)) if len(seconds) == len(records) else None,
         encodes=Encodes.of(records),
@@ -192,14 +203,24 @@ def _counts(found: Sequence[Entrant]) -> dict[str, tuple[int, int]]:
     return {name: (min(each), max(each)) for name, each in sorted(values.items())}
 
 
-def _ranked(figures: dict[str, Figures], seeds: int, comparison: Comparison | None) -> list[Row]:
-    """The complete rows; `figures` and `comparison` come in their order, the best first."""
+def _ranked(complete: Sequence[Entrant], paired: Paired) -> tuple[list[Row], Comparison | None]:
+    """The complete rows and what the tests say about them; `paired` has their order, the best first."""
+    labels = [entrant.label for entrant in complete]
+    comparison = None
+    if len(labels) > 1:
+        comparison = compare(paired.query_scores, paired.clusters, paired.seed_scores, paired.test_to_train)
     rows = []
-    for rank, (label, row) in enumerate(figures.items()):
+    for rank, entrant in enumerate(complete):
+        figures = _figures(entrant, _over_queries(paired, paired.query_scores[:, rank]))
         mark = _mark(comparison, rank) if comparison else ""
-        against = _against(figures, comparison, rank) if comparison else None
-        rows.append(Row(label, seeds, row, mark, against))
-    return rows
+        against = _against(labels, paired, comparison, rank) if comparison else None
+        rows.append(Row(entrant.label, len(entrant.done), figures, mark, against))
+    return rows, comparison
+
+
+def _over_queries(paired: Paired, values: FloatArray) -> float | None:
+    # A query weighs by the seeds that tested it, as in the mean over the seeds.
+    return clustered_half_width(values, paired.tested, paired.clusters)
 
 
 def _mark(comparison: Comparison, rank: int) -> Mark:
@@ -208,15 +229,19 @@ def _mark(comparison: Comparison, rank: int) -> Mark:
     return "" if comparison.better[0, rank] else "tied"
 
 
-def _against(figures: dict[str, Figures], comparison: Comparison, rank: int) -> Against | None:
-    labels = list(figures)
-    if BASELINE not in figures or labels[rank] == BASELINE:
+def _against(labels: Sequence[str], paired: Paired, comparison: Comparison, rank: int) -> Against | None:
+    if BASELINE not in labels or labels[rank] == BASELINE:
         return None
     none = labels.index(BASELINE)
-    level = figures[BASELINE].means[MAIN]
-    gain = figures[labels[rank]].means[MAIN] - level
+    seed_gains, query_gains = (
+        scores[:, rank] - scores[:, none] for scores in (paired.seed_scores, paired.query_scores)
+    )
+    mean, level = (float(paired.seed_scores[:, row].mean()) for row in (rank, none))
+    gain = mean - level
     return Against(
         gain=gain,
+        half_width=t_half_width(seed_gains),
+        query_half_width=_over_queries(paired, query_gains),
         ratio=gain / level if level else None,
         sign=int(comparison.better[rank, none]) - int(comparison.better[none, rank]),
         p={name: (float(p.raw[rank, none]), float(p.holm[rank, none])) for name, p in comparison.tests.items()},

@@ -1,8 +1,9 @@
-"""The rows of one board, lined up query by query and seed by seed, and compared."""
+"""The rows of one board, lined up query by query and seed by seed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -13,13 +14,33 @@ from bench.errors import BadInput
 from bench.names import MAIN
 from bench.record import Record, Results
 from bench.report.entrants import Entrant, Setting
-from bench.report.significance import Comparison, FloatArray, IntArray, compare
+from bench.report.significance import FloatArray, IntArray
 
 _ENOUGH_SPLITS = 5  # below it the t-test has too few degrees of freedom to find anything after Holm
 
 
-def compare_rows(results: Results, setting: Setting, rows: Sequence[Entrant]) -> Comparison:
-    """Compares two or more rows that are complete over the same seeds.
+@dataclass(frozen=True)
+class Paired:
+    """The NDCG@10 of m rows.
+
+    Attributes:
+        seed_scores: (seeds, m) the mean over the test queries of each seed.
+        query_scores: (queries, m) each query's score, averaged over the seeds that tested it.
+        tested: (queries,) by how many seeds.
+        clusters: (queries,) the number of each query's cluster.
+        test_to_train: test queries for each train query of the resampled splits; None where the splits are not
+            resampled or too few for the corrected resampled t-test.
+    """
+
+    seed_scores: FloatArray
+    query_scores: FloatArray
+    tested: IntArray
+    clusters: IntArray
+    test_to_train: float | None
+
+
+def pair_rows(results: Results, setting: Setting, rows: Sequence[Entrant]) -> Paired:
+    """Lines up one or more rows that are complete over the same seeds.
 
     Raises:
         BadInput: when the rows were not scored on the same queries.
@@ -30,12 +51,11 @@ def compare_rows(results: Results, setting: Setting, rows: Sequence[Entrant]) ->
     if setting.split != "official" and len(seed_scores) >= _ENOUGH_SPLITS:
         counts = [record.counts for record in cells[0]]
         test_to_train = sum(c["test_queries"] for c in counts) / sum(c["train_queries"] for c in counts)
-    query_scores, clusters = _query_scores(results, setting, rows)
-    return compare(query_scores, clusters, seed_scores, test_to_train)
+    return Paired(seed_scores, *_query_scores(results, setting, rows), test_to_train)
 
 
-def _query_scores(results: Results, setting: Setting, rows: Sequence[Entrant]) -> tuple[FloatArray, IntArray]:
-    """Scores (queries, rows), each averaged over the seeds that tested the query, and clusters (queries,)."""
+def _query_scores(results: Results, setting: Setting, rows: Sequence[Entrant]) -> tuple[FloatArray, IntArray, IntArray]:
+    """`query_scores`, `tested` and `clusters` of the rows."""
     cells = [(column, record) for column, row in enumerate(rows) for record in row.done.values()]
     tables = [_read(results, record) for _, record in cells]
     column = np.repeat([column for column, _ in cells], [table.num_rows for table in tables])
@@ -52,7 +72,7 @@ def _query_scores(results: Results, setting: Setting, rows: Sequence[Entrant]) -
     total = np.bincount(slot, scores[MAIN].to_numpy(), minlength=np.prod(shape)).reshape(shape)
     clusters = np.empty(len(total), np.intp)
     clusters[query] = _codes(scores["cluster"])
-    return total / tested, clusters
+    return total / tested, tested[:, 0], clusters
 
 
 def _read(results: Results, record: Record) -> pa.Table:

@@ -24,10 +24,12 @@ from bench.report.significance import TESTS
 
 FIGURES = "figures"
 _KEYS = (*SETTING, "method", "seeds", "seeds_done", "mark")
+_HALF_WIDTHS = ("half_width", "query_half_width")
 _FIGURES = (
-    *(f"{MAIN}_half_width", "fit_seconds"),
+    *(f"{MAIN}_{name}" for name in _HALF_WIDTHS),
+    "fit_seconds",
     *(f"{subset}_{value}" for subset in SUBSETS for value in ("queries", MAIN)),
-    *("gain", "gain_ratio", "significant"),
+    *("gain", *(f"gain_{name}" for name in _HALF_WIDTHS), "gain_ratio", "significant"),
     *(f"p_{test}{suffix}" for test in TESTS for suffix in ("", "_holm")),
 )
 
@@ -118,11 +120,13 @@ def _line(board: Board, row: Row) -> dict[str, object]:
     line |= {"method": row.method, "seeds": " ".join(map(str, board.seeds)), "seeds_done": row.done, "mark": row.mark}
     if row.figures:
         line |= row.figures.means
-        line |= {f"{MAIN}_half_width": row.figures.half_width, "fit_seconds": row.figures.fit_seconds}
+        line |= {f"{MAIN}_{name}": getattr(row.figures, name) for name in _HALF_WIDTHS}
+        line |= {"fit_seconds": row.figures.fit_seconds}
         for name, subset in row.figures.subsets.items():
             line |= {f"{name}_queries": subset.queries, f"{name}_{MAIN}": subset.ndcg}
     if row.against:
         line |= {"gain": row.against.gain, "gain_ratio": row.against.ratio, "significant": row.against.sign}
+        line |= {f"gain_{name}": getattr(row.against, name) for name in _HALF_WIDTHS}
         for test, (raw, holm) in row.against.p.items():
             line |= {f"p_{test}": raw, f"p_{test}_holm": holm}
     return line

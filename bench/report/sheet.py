@@ -31,6 +31,7 @@ _NAMED = 3  # methods in a sentence; a table that marks more of them says it bet
 TIED, ABOVE, BELOW = "≈", "▲", "▼"
 INTRODUCTION = (
     "NDCG@10 is the mean over seeds ± half the width of its 95 % t-interval; one seed has none. "
+    "The gain is ± half the width of its 95 % interval over queries, clustered by relevant document. "
     "Seen and unseen: NDCG@10 of the test queries that have, or have not, a relevant document with a train query, "
     "pooled over the seeds. "
     "Fit: time from embeddings to a tuned index, averaged over the seeds. "
@@ -218,7 +219,8 @@ def _gain(row: Row) -> str:
         return "baseline" if row.method == BASELINE else GAP
     ratio = "" if against.ratio is None else f" ({signed(against.ratio, '.0%').replace('%', ' %')})"
     mark = {1: f"{ABOVE} ", -1: f"{BELOW} ", 0: ""}[against.sign]
-    return f"{mark}{signed(against.gain, '.3f')}{ratio}"
+    width = "" if against.query_half_width is None else f" ± {against.query_half_width:.3f}"
+    return f"{mark}{signed(against.gain, '.3f')}{width}{ratio}"
 
 
 def _ndcg(subset: Subset | None) -> str:

@@ -106,6 +106,18 @@ def test_importing_methods_imports_no_method() -> None:
 HEAVY = ("torch", "numpy", "pandas", "scipy", "rich", "pydantic", "pyarrow", "sentence_transformers", "methods")
 
 
+def test_a_report_needs_no_torch(tmp_path: Path) -> None:
+    """Importing it would cost more than the rest of the report."""
+    shutil.copytree(ROOT / "results" / "quick", tmp_path / "quick")
+    done = python(f"""
+import sys
+from bench.cli import main
+main(["report", {str(tmp_path / "quick")!r}], standalone_mode=False)
+print("torch" in sys.modules)
+""")
+    assert done.stdout.splitlines()[-1] == "False", done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = f"""

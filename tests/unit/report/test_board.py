@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from scipy import stats
 
 from bench.errors import BadInput
 from bench.record import Results
 from bench.report import Board, load_boards
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import Cells
+
+    from bench.record import Record
 
 
 def only(cells: Cells) -> Board:
@@ -20,25 +28,32 @@ def only(cells: Cells) -> Board:
     return board
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"dataset": "icons"},
-        {"fingerprint": "fedcba"},
-        {"split": "grouped"},
-        {"limit": 500},
-        {"encoder": "bge-small"},
-        {"encoder_revision": "r2"},
-        {"encoder_settings": "dtype bfloat16"},
-        {"accelerator": "NVIDIA H200"},
-        {"threads": 8},
-    ],
+OTHER_SETTINGS = (
+    {"dataset": "icons"},
+    {"fingerprint": "fedcba"},
+    {"split": "grouped"},
+    {"limit": 500},
+    {"encoder": "bge-small"},
+    {"encoder_revision": "r2"},
+    {"encoder_settings": "dtype bfloat16"},
+    {"accelerator": "NVIDIA H200"},
+    {"threads": 8},
 )
+
+
+@pytest.mark.parametrize("other", OTHER_SETTINGS)
 def test_settings_never_mix(cells: Cells, other: dict[str, Any]) -> None:
     cells.add("none", 0)
     cells.add("nudge-m", 0, 0.1, **other)
     boards = load_boards(cells.folder)
     assert sorted([row.method for row in board.rows] for board in boards) == [["none"], ["nudge-m"]]
+
+
+@pytest.mark.parametrize("other", [*OTHER_SETTINGS, {"hyperparameters": {"steps": 9}}, {"of_the_future": 1}])
+def test_no_row_averages_seeds_that_differ_by_more_than_their_number(cells: Cells, other: dict[str, Any]) -> None:
+    cells.add("none", 0)
+    cells.add("none", 1, 0.1, **other)
+    assert [row.done for board in load_boards(cells.folder) for row in board.rows] == [1, 1]
 
 
 def test_rows_rank_by_mean_and_the_baseline_stands_where_it_ranks(cells: Cells) -> None:
@@ -63,6 +78,33 @@ def test_figures_are_those_of_the_cells(cells: Cells) -> None:
     assert row.against.gain == pytest.approx(row.figures.means["ndcg@10"] - baseline)
     assert row.against.ratio == pytest.approx(row.figures.means["ndcg@10"] / baseline - 1)
     assert row.figures.fit_seconds == 2.5
+
+
+def pooled(cells: Cells, records: list[Record]) -> pd.Series[float]:
+    """The scores of these cells, a row a test query and seed."""
+    results = Results(cells.folder)
+    tables = [pd.read_parquet(results.per_query(record)).assign(seed=record.seed) for record in records]
+    return pd.concat(tables).set_index(["seed", "query_id", "cluster"])["ndcg@10"]
+
+
+def half_width_over_clusters(scores: pd.Series[float]) -> float:
+    """By leaving out one cluster at a time."""
+    rest = [scores.drop(name, level="cluster").mean() for name in scores.index.unique("cluster")]
+    n = len(rest)
+    return stats.t.ppf(0.975, n - 1) * np.sqrt((n - 1) * np.mean((np.array(rest) - scores.mean()) ** 2))
+
+
+def test_intervals_over_seeds_and_over_queries_are_kept_apart(cells: Cells) -> None:
+    tuned = pooled(cells, cells.add_seeds("adaptor", range(3), 0.1, noise=0.1))
+    gains = tuned - pooled(cells, cells.add_seeds("none", range(3), noise=0.1))
+    best = only(cells).rows[0]
+    assert best.figures
+    assert best.against
+    for scores, found in [(tuned, best.figures), (gains, best.against)]:
+        assert found.query_half_width == pytest.approx(half_width_over_clusters(scores))
+        seeds = scores.groupby("seed").mean()
+        low, high = stats.t.interval(0.95, 2, seeds.mean(), stats.sem(seeds))
+        assert found.half_width == pytest.approx((high - low) / 2)
 
 
 def test_subsets_pool_the_queries_of_all_seeds(cells: Cells) -> None:
@@ -139,11 +181,33 @@ def test_the_t_test_needs_five_resampled_splits(cells: Cells, split: str, seeds:
     assert set(best.against.p) == tests
 
 
-def test_one_seed_has_no_interval(cells: Cells) -> None:
-    cells.add("none", 7)
+def test_one_seed_has_an_interval_over_queries_alone(cells: Cells) -> None:
+    record = cells.add("none", 7)
     (row,) = only(cells).rows
     assert row.figures
     assert row.figures.half_width is None
+    assert row.figures.query_half_width == pytest.approx(half_width_over_clusters(pooled(cells, [record])))
+
+
+def test_one_cluster_has_an_interval_over_seeds_alone(cells: Cells) -> None:
+    results = Results(cells.folder)
+    for method, level in [("none", 0.0), ("adaptor", 0.1)]:
+        for record in cells.add_seeds(method, range(2), level):
+            results.write(record, pd.read_parquet(results.per_query(record)).assign(cluster="d0"))
+    best = only(cells).rows[0]
+    assert best.figures
+    assert best.against
+    for found in (best.figures, best.against):
+        assert found.half_width
+        assert found.query_half_width is None
+
+
+def test_rows_that_are_alike_gain_nothing_and_without_width(cells: Cells) -> None:
+    for method in ("none", "nudge-m"):
+        cells.add_seeds(method, range(2))
+    against = only(cells).rows[1].against
+    assert against
+    assert (against.gain, against.half_width, against.query_half_width) == (0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -186,6 +250,36 @@ def test_methods_scored_on_different_queries_are_refused(cells: Cells) -> None:
     results.write(record, queries.assign(query_id="other-" + queries["query_id"]))
     with pytest.raises(BadInput, match="different queries"):
         load_boards(cells.folder)
+
+
+def peak_of_reading(folder: Path) -> int:
+    """Bytes, those of Arrow included."""
+    usual = pa.default_memory_pool()
+    pool = pa.proxy_memory_pool(usual)
+    pa.set_memory_pool(pool)
+    tracemalloc.start()
+    try:
+        load_boards(folder)
+        return tracemalloc.get_traced_memory()[1] + pool.max_memory()
+    finally:
+        tracemalloc.stop()
+        pa.set_memory_pool(usual)
+
+
+def test_memory_grows_with_the_largest_board_and_not_with_the_folder(cells: Cells) -> None:
+    queries = pd.DataFrame({"query_id": [f"q{q}" for q in range(20_000)], "cluster": "d0", "ndcg@10": 0.5})
+
+    def add_board(dataset: str) -> None:
+        for method in ("none", "adaptor"):
+            record = cells.record(method, 0, {"dataset": dataset}, status="ok", metrics={"ndcg@10": 0.5})
+            Results(cells.folder).write(record, queries)
+
+    add_board("first")
+    load_boards(cells.folder)  # imports what reading needs
+    one = peak_of_reading(cells.folder)
+    for number in range(7):
+        add_board(f"other-{number}")
+    assert peak_of_reading(cells.folder) < 1.5 * one
 
 
 @pytest.mark.parametrize("content", [None, b"PAR1"])

@@ -13,6 +13,7 @@ import pytest
 
 from bench.report import Sheet, load_boards, sheet, write_leaderboards
 from bench.report.words import duration
+from bench.show import print_boards
 
 if TYPE_CHECKING:
     from conftest import Cells
@@ -61,8 +62,8 @@ def test_sheet_words_a_winner(cells: Cells) -> None:
     assert [line.bold for line in page.main.lines] == [True, False, False, False]
     best, _, baseline, worst = (line.cells for line in page.main.lines)
     assert re.fullmatch(r"0\.\d{3} ± 0\.\d{3}", best[1])
-    assert re.fullmatch(r"▲ \+0\.\d{3} \(\+\d+ %\)", best[2])
-    assert re.fullmatch(r"▼ −0\.\d{3} \(−\d+ %\)", worst[2])
+    assert re.fullmatch(r"▲ \+0\.\d{3} ± 0\.\d{3} \(\+\d+ %\)", best[2])
+    assert re.fullmatch(r"▼ −0\.\d{3} ± 0\.\d{3} \(−\d+ %\)", worst[2])
     assert baseline[2] == "baseline"
     assert best[-1] == "3.5 s"
     assert "6 pairs, in each of 2 tests" in page.legend
@@ -163,6 +164,22 @@ def test_html_is_self_contained_accessible_and_escaped(cells: Cells) -> None:
     assert "winner" in {attributes.get("class") for tag, attributes in page.tags if tag == "tr"}
 
 
+def test_every_form_lists_failed_and_skipped_cells_with_their_reasons(
+    cells: Cells, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells.add_seeds("none", range(3))
+    cells.add("adaptor", 0, 0.1)
+    for seed in (1, 2):
+        cells.lose("adaptor", seed, "out of memory")
+    cells.lose("bm25", 0, "bm25s is not installed", status="skipped")
+    print_boards(cells.folder, as_json=False)
+    page = Page((cells.folder / "leaderboard.html").read_text()).text
+    for text in (capsys.readouterr().out, (cells.folder / "leaderboard.md").read_text(), page):
+        assert "adaptor: failed on seeds 1, 2: out of memory" in text
+        assert "bm25: skipped on seed 0: bm25s is not installed" in text
+        assert "— (1 of 3 seeds)" in text
+
+
 def test_csv_keeps_full_precision(cells: Cells) -> None:
     fill(cells)
     cells.lose("corrector", 0, "out of memory")
@@ -177,7 +194,10 @@ def test_csv_keeps_full_precision(cells: Cells) -> None:
     assert (best["mark"], best["significant"]) == ("winner", "1")
     assert float(best["ndcg@10"]) == row.figures.means["ndcg@10"]
     assert float(best["ndcg@10_half_width"]) == row.figures.half_width
+    assert float(best["ndcg@10_query_half_width"]) == row.figures.query_half_width
     assert float(best["gain"]) == row.against.gain
+    assert float(best["gain_half_width"]) == row.against.half_width
+    assert float(best["gain_query_half_width"]) == row.against.query_half_width
     assert (float(best["p_resampled_t"]), float(best["p_resampled_t_holm"])) == row.against.p["resampled_t"]
     assert int(best[">.9_queries"]) == row.figures.subsets[">.9"].queries
     assert (gap["method"], gap["seeds_done"], gap["ndcg@10"], gap["p_permutation"]) == ("corrector", "0", "", "")

@@ -6,7 +6,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
@@ -15,6 +15,8 @@ from bench.report.significance import (
     DRAWS,
     LEVEL,
     FloatArray,
+    IntArray,
+    clustered_half_width,
     compare,
     corrected_resampled_t_test,
     draws_for,
@@ -25,6 +27,7 @@ from bench.report.significance import (
 )
 
 p_values = hnp.arrays(np.float64, st.integers(1, 30), elements=st.floats(0, 1))
+Clustered = tuple[FloatArray, IntArray, IntArray]  # values, weights, clusters
 scores = hnp.arrays(np.float64, st.tuples(st.integers(2, 25), st.integers(2, 5)), elements=st.floats(0, 1, width=32))
 drawing = settings(deadline=None, max_examples=50)  # ten thousand sign flips an example
 
@@ -157,6 +160,84 @@ def test_half_width_is_scipys_interval() -> None:
     low, high = stats.t.interval(0.95, 2, values.mean(), stats.sem(values))
     assert t_half_width(values) == pytest.approx((high - low) / 2)
     assert t_half_width(values[:1]) is None
+
+
+@st.composite
+def samples(draw: st.DrawFn) -> Clustered:
+    n = draw(st.integers(2, 25))
+    values = draw(hnp.arrays(np.float64, n, elements=st.floats(0, 1, width=32)))
+    weights, clusters = (draw(hnp.arrays(np.intp, n, elements=st.integers(low, 5))) for low in (1, 0))
+    assume(len(set(clusters.tolist())) > 1)
+    return values, weights, clusters
+
+
+@given(samples())
+def test_clustered_half_width_is_that_of_leaving_out_one_cluster_at_a_time(sample: Clustered) -> None:
+    values, weights, clusters = sample
+    names = set(clusters.tolist())
+    rest = [np.average(values[clusters != name], weights=weights[clusters != name]) for name in names]
+    variance = (len(rest) - 1) * np.mean((np.array(rest) - np.average(values, weights=weights)) ** 2)
+    expected = stats.t.ppf(0.975, len(rest) - 1) * np.sqrt(variance)
+    assert clustered_half_width(*sample) == pytest.approx(expected, rel=1e-6, abs=1e-12)
+
+
+@given(samples(), st.integers(0, 2**32 - 1))
+def test_clustered_half_width_ignores_order_names_and_level(sample: Clustered, seed: int) -> None:
+    values, weights, clusters = sample
+    order = np.random.default_rng(seed).permutation(len(values))
+    named = np.array([f"d{-name}" for name in clusters])
+    other = clustered_half_width(3 - 2 * values[order], 7 * weights[order], named[order])
+    assert other == pytest.approx(2 * (clustered_half_width(*sample) or 0), rel=1e-6, abs=1e-12)
+
+
+@given(samples())
+def test_clustered_half_width_weighs_a_query_as_its_repetitions(sample: Clustered) -> None:
+    values, weights, clusters = sample
+    repeated = (np.repeat(column, weights) for column in (values, np.ones_like(weights), clusters))
+    assert clustered_half_width(*repeated) == pytest.approx(clustered_half_width(*sample), rel=1e-6, abs=1e-12)
+
+
+def test_clustered_half_width_of_single_queries_is_scipys_interval() -> None:
+    values = np.random.default_rng(2).random(40)
+    low, high = stats.t.interval(0.95, 39, values.mean(), stats.sem(values))
+    assert clustered_half_width(values, np.ones(40), np.arange(40)) == pytest.approx((high - low) / 2)
+
+
+def test_clustered_half_width_agrees_with_scipys_bootstrap_of_clusters() -> None:
+    rng = np.random.default_rng(4)
+    clusters = rng.choice(80, 300)
+    weights = rng.integers(1, 4, 300)
+    values = rng.random(80)[clusters] + rng.random(300)
+    sums, sizes = np.bincount(clusters, weights * values, 80), np.bincount(clusters, weights, 80)
+    drawn = stats.bootstrap(
+        (sums, sizes), lambda y, w, axis: y.sum(axis) / w.sum(axis), paired=True, n_resamples=4000, rng=rng
+    )
+    error = (clustered_half_width(values, weights, clusters) or 0) / stats.t.ppf(0.975, len(set(clusters)) - 1)
+    assert error == pytest.approx(drawn.standard_error, rel=0.08)
+
+
+def test_clustered_half_width_covers_the_mean_where_single_queries_would_not() -> None:
+    trials, clusters = 400, np.repeat(np.arange(30), np.arange(30) % 5 + 2)
+    rng = np.random.default_rng(12)
+    covered = np.zeros(2)
+    for _ in range(trials):
+        difficulty = rng.normal(size=30)[clusters] + rng.normal(size=len(clusters))
+        tested = rng.binomial(5, 0.4, len(clusters))  # by five seeds, which each draw two fifths of the queries
+        asked = tested > 0
+        values = difficulty[asked] + rng.normal(size=asked.sum()) / np.sqrt(tested[asked])
+        mean = np.average(values, weights=tested[asked])
+        for column, names in enumerate((clusters[asked], np.arange(asked.sum()))):
+            covered[column] += abs(mean) <= (clustered_half_width(values, tested[asked], names) or 0)
+    low, high = stats.binom.interval(0.999, trials, 1 - LEVEL)
+    assert low <= covered[0] <= high
+    assert covered[1] < 0.85 * trials
+
+
+def test_clustered_half_width_without_variance_and_without_clusters() -> None:
+    assert clustered_half_width(np.full(6, 0.1), np.arange(1, 7), np.arange(6) // 2) == pytest.approx(0, abs=1e-15)
+    assert clustered_half_width(np.zeros(6), np.arange(1, 7), np.arange(6) // 2) == 0
+    assert clustered_half_width(np.arange(6.0), np.ones(6), np.zeros(6)) is None
+    assert clustered_half_width(np.ones(1), np.ones(1), np.zeros(1)) is None
 
 
 def test_a_difference_counts_only_when_all_tests_agree() -> None:

@@ -57,9 +57,12 @@ def pairs(methods: int) -> tuple[IntArray, IntArray]:
     return first, second
 
 
-def draws_for(methods: int) -> int:
-    """Sign flips to draw: `DRAWS`, or so many more that Holm's smallest possible p-value stays below `LEVEL`."""
-    return max(DRAWS, 40 * len(pairs(methods)[0]))
+def draws_for(methods: int, family: int = 0) -> int:
+    """Sign flips to draw: `DRAWS`, or so many more that Holm's smallest possible p-value stays below `LEVEL`.
+
+    Holm corrects for all pairs of the methods, or for a `family` of more tests than these.
+    """
+    return max(DRAWS, 40 * max(len(pairs(methods)[0]), family))
 
 
 def compare(
@@ -84,7 +87,7 @@ def compare(
     return Comparison(tests, better, len(np.unique(clusters)), draws_for(methods))
 
 
-def sign_flip_test(scores: FloatArray, clusters: NDArray[np.generic]) -> FloatArray:
+def sign_flip_test(scores: FloatArray, clusters: NDArray[np.generic], family: int = 0) -> FloatArray:
     """Two-sided paired permutation test of every pair of methods, exchanging whole clusters of queries.
 
     Under the null the two methods are exchangeable within a cluster, so the cluster sums of the differences keep
@@ -97,6 +100,7 @@ def sign_flip_test(scores: FloatArray, clusters: NDArray[np.generic]) -> FloatAr
     Args:
         scores: (queries, methods).
         clusters: (queries,) the label of each query's cluster.
+        family: how many tests Holm will correct for, where these are not only the pairs.
 
     Returns:
         (pairs,) p-values, in the order of `pairs`.
@@ -109,7 +113,7 @@ def sign_flip_test(scores: FloatArray, clusters: NDArray[np.generic]) -> FloatAr
     rounding = 64 * np.finfo(np.float64).eps * np.abs(sums).sum()
     total = sums.sum(0)
     reached = np.abs(total[first] - total[second]) - rounding
-    rng, draws = np.random.default_rng(0), draws_for(scores.shape[1])
+    rng, draws = np.random.default_rng(0), draws_for(scores.shape[1], family)
     block = max(1, _HELD // max(len(sums), len(first)))
     count: FloatArray = np.zeros(len(first))
     for start in range(0, draws, block):
@@ -154,11 +158,31 @@ def holm(p: FloatArray) -> FloatArray:
     return adjusted
 
 
-def t_half_width(values: FloatArray) -> float | None:
-    """Half the width of the 95 % t-interval of the mean of (n,) values; None for a single one."""
+def t_half_width(values: FloatArray, test_to_train: float = 0.0) -> float | None:
+    """Half the width of the 95 % t-interval of the mean of (n,) values; None for a single one.
+
+    With `test_to_train` the variance is that of `corrected_resampled_t_test`, whose p-value is below `LEVEL` where
+    the interval excludes zero.
+    """
     if len(values) < 2:
         return None
-    return float(special.stdtrit(len(values) - 1, 1.0 - LEVEL / 2.0) * values.std(ddof=1) / np.sqrt(len(values)))
+    error = np.sqrt((1.0 / len(values) + test_to_train) * values.var(ddof=1))
+    return float(special.stdtrit(len(values) - 1, 1.0 - LEVEL / 2.0) * error)
+
+
+def clustered_half_width(values: FloatArray, clusters: NDArray[np.generic]) -> float | None:
+    """Half the width of the 95 % t-interval of the mean of (n,) values that vary together within a cluster.
+
+    Liang and Zeger (1986), "Longitudinal data analysis using generalized linear models": the sum of squares of the
+    clusters' summed residuals, here times G/(G-1) and with G - 1 degrees of freedom for G clusters. With one value a
+    cluster it is `t_half_width`. None for a single cluster.
+    """
+    _, member = np.unique(clusters, return_inverse=True)
+    residuals = np.bincount(member, values - values.mean())
+    if len(residuals) < 2:
+        return None
+    error = np.sqrt(len(residuals) / (len(residuals) - 1) * np.square(residuals).sum()) / len(values)
+    return float(special.stdtrit(len(residuals) - 1, 1.0 - LEVEL / 2.0) * error)
 
 
 def _above(scores: FloatArray) -> NDArray[np.bool_]:

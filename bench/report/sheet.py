@@ -72,19 +72,26 @@ class Sheet:
 
 def sheet(board: Board) -> Sheet:
     """Words one board."""
-    setting = board.setting
-    limit = () if setting.limit is None else (f"limit {setting.limit:,}",)
-    split = f"{setting.split} split"
-    title = (setting.dataset, setting.encoder, split, *limit, _device(setting), _seeds(board.seeds))
     return Sheet(
-        title=_clean(" · ".join(title)),
-        facts=_clean(_facts(board)),
-        verdict=_clean(_verdict(board)),
+        title=title(board.setting, board.seeds),
+        facts=clean(_facts(board)),
+        verdict=clean(_verdict(board)),
         main=_main(board),
         legend=_legend(board),
         nearest=_nearest(board),
-        notes=tuple(_clean(note) for note in _notes(board)),
+        notes=tuple(clean(note) for note in _notes(board)),
     )
+
+
+def title(setting: Setting, seeds: Sequence[int]) -> str:
+    """What a board is about, in one line."""
+    return clean(" · ".join((place(setting), _device(setting), seeds_text(seeds))))
+
+
+def place(setting: Setting) -> str:
+    """Data set, encoder and split, in one line."""
+    limit = () if setting.limit is None else (f"limit {setting.limit:,}",)
+    return clean(" · ".join((setting.dataset, setting.encoder, f"{setting.split} split", *limit)))
 
 
 def published_tables(boards: Sequence[Board]) -> list[Table]:
@@ -102,7 +109,7 @@ def _figures_tables(compared: Sequence[Compared]) -> list[Table]:
         about = (of, setting.encoder, _revision(setting), _device(setting), table.source)
         missing = ", ".join(dict.fromkeys(name for figure in figures for name in figure.missing))
         notes = (table.notes, missing and f"cells are missing on {missing}")
-        tables.append(Table(_clean("; ".join(filter(None, (" · ".join(about), *notes)))), header, lines))
+        tables.append(Table(clean("; ".join(filter(None, (" · ".join(about), *notes)))), header, lines))
     return tables
 
 
@@ -113,7 +120,7 @@ def _factors_tables(claimed: Sequence[Claimed]) -> list[Table]:
         lines = tuple(Line(_claimed(each), bold=False) for each in group)
         about = (setting.dataset, setting.encoder, _device(setting), source)
         caption = f"{' · '.join(about)}; gain: in NDCG@10 over {BASELINE}; speed: of fitting"
-        tables.append(Table(_clean(caption), header, lines))
+        tables.append(Table(clean(caption), header, lines))
     return tables
 
 
@@ -123,16 +130,16 @@ def _claimed(claimed: Claimed) -> tuple[str, ...]:
     speed = (
         GAP if claimed.speed is None else f"{claimed.speed:.2g}x" if claimed.speed < 10 else f"{claimed.speed:,.0f}x"
     )
-    named = (_clean(claimed.row.method), _clean(claimed.over.method))
+    named = (clean(claimed.row.method), clean(claimed.over.method))
     return (*named, f"{factor.gain:.1f}x", gain, f"{factor.speed:g}x", speed)
 
 
 def _compared(figure: Compared) -> tuple[str, ...]:
-    named = (_clean(figure.method), figure.metric, f"{figure.published:.3f}")
+    named = (clean(figure.method), figure.metric, f"{figure.published:.3f}")
     if figure.measured is None or figure.difference is None:
         datasets = len(figure.table.datasets)
-        return (*named, f"{GAP} ({len(figure.by_dataset)} of {_plural(datasets, 'data set')})", GAP)
-    return (*named, f"{figure.measured:.3f}", _signed(figure.difference, ".3f"))
+        return (*named, f"{GAP} ({len(figure.by_dataset)} of {plural(datasets, 'data set')})", GAP)
+    return (*named, f"{figure.measured:.3f}", signed(figure.difference, ".3f"))
 
 
 def _main(board: Board) -> Table:
@@ -144,7 +151,7 @@ def _main(board: Board) -> Table:
 def _cells(row: Row, seeds: int) -> tuple[str, ...]:
     figures = row.figures
     if figures is None:
-        return (f"{GAP} ({row.done} of {_plural(seeds, 'seed')})", *[GAP] * 5)
+        return (f"{GAP} ({row.done} of {plural(seeds, 'seed')})", *[GAP] * 5)
     return (
         _interval(figures),
         _gain(row),
@@ -156,7 +163,7 @@ def _cells(row: Row, seeds: int) -> tuple[str, ...]:
 
 
 def _method(row: Row) -> str:
-    return _clean(f"{row.method} {TIED}" if row.mark == "tied" else row.method)
+    return clean(f"{row.method} {TIED}" if row.mark == "tied" else row.method)
 
 
 def _interval(figures: Figures) -> str:
@@ -168,13 +175,14 @@ def _gain(row: Row) -> str:
     against = row.against
     if against is None:
         return "baseline" if row.method == BASELINE else GAP
-    ratio = "" if against.ratio is None else f" ({_signed(against.ratio, '.0%').replace('%', ' %')})"
+    ratio = "" if against.ratio is None else f" ({signed(against.ratio, '.0%').replace('%', ' %')})"
     mark = {1: f"{ABOVE} ", -1: f"{BELOW} ", 0: ""}[against.sign]
-    return f"{mark}{_signed(against.gain, '.3f')}{ratio}"
+    return f"{mark}{signed(against.gain, '.3f')}{ratio}"
 
 
-def _signed(value: float, form: str) -> str:
-    return f"{value:+{form}}".replace("-", "−")  # a true minus sign is as wide as the plus
+def signed(value: float, form: str) -> str:
+    """A number with its sign; a true minus sign is as wide as the plus."""
+    return f"{value:+{form}}".replace("-", "−")
 
 
 def _ndcg(subset: Subset | None) -> str:
@@ -214,7 +222,7 @@ def _revision(setting: Setting) -> str:
 
 
 def _device(setting: Setting) -> str:
-    return f"{setting.accelerator}, {_plural(setting.threads, 'thread')}"
+    return f"{setting.accelerator}, {plural(setting.threads, 'thread')}"
 
 
 def _verdict(board: Board) -> str:
@@ -233,15 +241,13 @@ def _legend(board: Board) -> str:
     if compared is None:
         return "No tests."
     methods = len(compared.better)
-    tests = [
-        f"a permutation test of {_plural(compared.clusters, 'cluster')} of queries ({compared.draws:,} sign flips)"
-    ]
+    tests = [f"a permutation test of {plural(compared.clusters, 'cluster')} of queries ({compared.draws:,} sign flips)"]
     if "resampled_t" in compared.tests:
         tests.append(f"the corrected resampled t-test over {len(board.seeds)} splits")
     return (
         f"Bold: the winner, significantly above the runner-up. {TIED}: tied, the best row and all that are not "
         f"significantly below it. {ABOVE}: significantly above {BASELINE}; {BELOW}: below it. "
-        f"Significant: p < {LEVEL} after Holm over {_plural(methods * (methods - 1) // 2, 'pair')}, "
+        f"Significant: p < {LEVEL} after Holm over {plural(methods * (methods - 1) // 2, 'pair')}, "
         f"in {'each of 2 tests' if len(tests) > 1 else '1 test'}: {' and '.join(tests)}."
     )
 
@@ -255,10 +261,10 @@ def _nearest(board: Board) -> Table | None:
     def cell(method: str, bucket: str) -> str:
         subset = complete[method].get(bucket)
         none = None if method == BASELINE else baseline.get(bucket)
-        return _ndcg(subset) + (f" ({_signed(subset.ndcg - none.ndcg, '.3f')})" if subset and none else "")
+        return _ndcg(subset) + (f" ({signed(subset.ndcg - none.ndcg, '.3f')})" if subset and none else "")
 
     header = ("method", *(f"{bucket.replace('-', TO)} (n = {sizes[bucket]:,})" for bucket in buckets))
-    lines = (Line((_clean(method), *(cell(method, bucket) for bucket in buckets)), bold=False) for method in complete)
+    lines = (Line((clean(method), *(cell(method, bucket) for bucket in buckets)), bold=False) for method in complete)
     caption = (
         f"NDCG@10 (gain over {BASELINE}) by the cosine of a test query to the nearest train query of its relevant "
         "documents; n: test queries, all seeds together"
@@ -267,23 +273,25 @@ def _nearest(board: Board) -> Table | None:
 
 
 def _notes(board: Board) -> list[str]:
-    remarks = [f"{r.method}: {r.status} on {_seeds(r.seeds)}: {r.text}" for r in board.remarks]
+    remarks = [f"{r.method}: {r.status} on {seeds_text(r.seeds)}: {r.text}" for r in board.remarks]
     replaced = [
-        f"{method}: {_plural(cells, 'cell')} of an older version left out" for method, cells in board.replaced.items()
+        f"{method}: {plural(cells, 'cell')} of an older version left out" for method, cells in board.replaced.items()
     ]
     return remarks + replaced
 
 
-def _seeds(seeds: Sequence[int]) -> str:
+def seeds_text(seeds: Sequence[int]) -> str:
+    """Sorted seeds: seed 3, seeds 0, 2 or seeds 0–4."""
     if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
         return f"seeds {seeds[0]}{TO}{seeds[-1]}"
     return f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}"
 
 
-def _plural(count: int, noun: str) -> str:
+def plural(count: int, noun: str) -> str:
+    """How many of something: 1 seed, 2,000 seeds."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """One line of printable text: a name must not break a table or drive a terminal."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())

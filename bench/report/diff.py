@@ -45,8 +45,10 @@ class Cells:
 
     @property
     def order(self) -> tuple[object, ...]:
-        """Sorts by setting, then by method."""
-        return self.setting.order, self.method, self.seeds, self.reason
+        """Sorts by data set, encoder and split, then by method, on whatever device."""
+        setting = self.setting
+        place = (setting.dataset, setting.encoder, setting.split, setting.limit or 0)
+        return *place, self.method, setting.order, self.seeds, self.reason
 
 
 @dataclass(frozen=True)

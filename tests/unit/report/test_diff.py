@@ -131,6 +131,17 @@ def test_holm_counts_all_rows_that_are_compared(old: Cells, new: Cells) -> None:
     assert row.difference.holm["permutation"] == pytest.approx(6 * row.difference.p["permutation"])
 
 
+def test_many_rows_do_not_make_a_regression_impossible_to_find(
+    old: Cells, new: Cells, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.report.significance.DRAWS", 10)  # as few for these rows as 10,000 for thousands
+    for number in range(4):
+        for folder in (old, new):
+            folder.add_seeds(f"same-{number}", range(3), 0.03)
+    new.add_seeds("adaptor", range(3), -0.1)
+    assert verdicts(compare_folders(old.folder, new.folder))["adaptor"] == "regression"
+
+
 def test_what_was_ok_and_fails_is_a_regression_with_the_reason(old: Cells, new: Cells) -> None:
     new.add_seeds("none", range(3))
     new.add("adaptor", 0, 0.1)
@@ -225,6 +236,14 @@ def test_of_several_cells_in_one_place_those_most_alike_are_compared(old: Cells,
     assert [row.verdict for row in diff.rows] == ["unchanged"] * 3
     assert [each.method for each in diff.only_old] == ["none"]
     assert [each.setting.split for each in diff.only_new] == ["grouped"]
+
+
+def test_the_same_data_count_for_more_than_the_same_device_and_version(old: Cells, new: Cells) -> None:
+    new.add_seeds("adaptor", range(3), 0.05, accelerator="NVIDIA H100", method_version=2)
+    new.add_seeds("adaptor", range(3), 0.1, fingerprint="fedcba9876543210")
+    diff = compare_folders(old.folder, new.folder)
+    assert verdicts(diff) == {"adaptor": "regression"}
+    assert [each.setting.fingerprint for each in diff.only_new] == ["fedcba9876543210"]
 
 
 def test_a_replaced_version_is_not_compared(old: Cells, new: Cells) -> None:

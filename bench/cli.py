@@ -190,6 +190,37 @@ def report(folder: Path, as_json: bool) -> None:
 
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("a")
+@click.argument("b")
+@json_option
+def compare(folder: Path, a: str, b: str, as_json: bool) -> None:
+    """Compare the methods A and B, named as the boards of a results FOLDER name them.
+
+    Prints their difference overall and by what train queries have told, whether it is significant, and the test
+    queries that change most.
+    """
+    from bench.show import print_versus
+
+    print_versus(folder, a, b, as_json)
+
+
+@main.command()
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@json_option
+def diff(old: Path, new: Path, as_json: bool) -> None:
+    """Compare two results folders, and exit with 1 when NEW is worse than OLD beyond noise.
+
+    Cells are compared by data set, split, encoder, method and seed, over the same data. One that is ok in OLD and
+    failed in NEW is worse, too.
+    """
+    from bench.show import print_diff
+
+    sys.exit(FAILED if print_diff(old, new, as_json) else 0)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Say how many runs W&B lacks, and send none.")
 @json_option
 def push(folder: Path, dry_run: bool, as_json: bool) -> None:

@@ -22,7 +22,20 @@ from rich.text import Text
 from bench.names import MAIN
 from bench.report import Table as Worded
 from bench.report import load_boards, published_tables, sheet, write_leaderboards
+from bench.report.comparisons import (
+    VERSUS_LEGEND,
+    diff_facts,
+    diff_legend,
+    diff_notes,
+    diff_tables,
+    diff_verdict,
+    versus_facts,
+    versus_tables,
+)
+from bench.report.diff import compare_folders
 from bench.report.render import comma_separated
+from bench.report.versus import compare_methods
+from bench.report.words import clean, place
 
 if TYPE_CHECKING:  # they bring torch, and a report needs none
     from bench.embed.store import Cost, PaidEncoder
@@ -201,6 +214,38 @@ def print_boards(folder: Path, as_json: bool) -> None:
     for table in published_tables(boards):
         _print_table(console, f"Published and measured: {table.caption}", table)
     console.print(Text(f"page: {page.resolve()}"))
+
+
+def print_versus(folder: Path, first: str, second: str, as_json: bool) -> None:
+    """Compares two methods of a results folder and prints what differs, board by board."""
+    compared, incomplete = compare_methods(folder, first, second)
+    if as_json:
+        named = {"first": first, "second": second}
+        lists = {"boards": list(map(versus_facts, compared)), "incomplete": list(map(asdict, incomplete))}
+        _write_json(named | lists)
+        return
+    console = _console()
+    console.print(Text(f"A: {clean(first)}\nB: {clean(second)}\n"))
+    for each in compared:
+        for table in versus_tables(each):
+            _print_table(console, table.caption, table)
+    for setting in incomplete:
+        console.print(Text(f"left out, as not all seeds have run: {place(setting)}"))
+    console.print(Text(VERSUS_LEGEND))
+
+
+def print_diff(old: Path, new: Path, as_json: bool) -> bool:
+    """Prints what became of the cells of an old results folder in a new one; returns whether something is worse."""
+    diff = compare_folders(old, new)
+    if as_json:
+        _write_json(diff_facts(diff))
+        return diff.regressed
+    console = _console()
+    for table in diff_tables(diff):
+        _print_table(console, table.caption, table)
+    for text in (diff_legend(diff), *diff_notes(diff), diff_verdict(diff)):
+        console.print(Text(text))
+    return diff.regressed
 
 
 def _print_table(console: Console, title: str, worded: Worded) -> None:

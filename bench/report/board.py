@@ -13,7 +13,7 @@ import numpy as np
 from bench.names import BUCKETS, MAIN
 from bench.record import Record, Results
 from bench.report.encodes import Encodes
-from bench.report.entrants import Entrant, Setting, entrants
+from bench.report.entrants import Entrant, Setting, by_setting, entrants
 from bench.report.paired import Paired, pair_rows
 from bench.report.significance import Comparison, FloatArray, clustered_half_width, compare, t_half_width
 
@@ -138,10 +138,7 @@ def load_boards(folder: Path) -> list[Board]:
             different queries.
     """
     results = Results(folder)
-    settings: dict[Setting, list[Record]] = defaultdict(list)
-    for record in results.records():
-        settings[Setting.of(record)].append(record)
-    return [_board(results, setting, settings[setting]) for setting in sorted(settings, key=lambda s: s.order)]
+    return [_board(results, setting, records) for setting, records in by_setting(results.records()).items()]
 
 
 def _board(results: Results, setting: Setting, records: Sequence[Record]) -> Board:

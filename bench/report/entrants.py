@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -57,6 +57,14 @@ class Entrant:
     def done(self) -> dict[int, Record]:
         """The cells that have scores, by seed."""
         return {record.seed: record for record in self.cells if record.status == "ok"}
+
+
+def by_setting(records: Iterable[Record]) -> dict[Setting, list[Record]]:
+    """The records of each setting, the settings in their order."""
+    settings: dict[Setting, list[Record]] = defaultdict(list)
+    for record in records:
+        settings[Setting.of(record)].append(record)
+    return {setting: settings[setting] for setting in sorted(settings, key=lambda setting: setting.order)}
 
 
 def entrants(records: Sequence[Record]) -> tuple[list[Entrant], dict[str, int]]:

@@ -16,7 +16,7 @@ from bench.record import Record, Results
 from bench.report.entrants import Entrant, Setting
 from bench.report.significance import FloatArray, IntArray
 
-_ENOUGH_SPLITS = 5  # below it the t-test has too few degrees of freedom to find anything after Holm
+ENOUGH_SPLITS = 5  # below it the t-test has too few degrees of freedom to find anything after Holm
 
 
 @dataclass(frozen=True)
@@ -47,20 +47,23 @@ def pair_rows(results: Results, setting: Setting, rows: Sequence[Entrant]) -> Pa
     """
     cells = [list(row.done.values()) for row in rows]
     seed_scores = np.array([[record.metrics[MAIN] for record in row] for row in cells], np.float64).T
-    test_to_train = None
-    if setting.split != "official" and len(seed_scores) >= _ENOUGH_SPLITS:
-        counts = [record.counts for record in cells[0]]
-        test_to_train = sum(c["test_queries"] for c in counts) / sum(c["train_queries"] for c in counts)
-    return Paired(seed_scores, *_query_scores(results, setting, rows), test_to_train)
+    resampled = setting.split != "official" and len(seed_scores) >= ENOUGH_SPLITS
+    ratio = test_to_train(cells[0]) if resampled else None
+    return Paired(seed_scores, *_query_scores(results, setting, rows), ratio)
+
+
+def test_to_train(cells: Sequence[Record]) -> float:
+    """Test queries for each train query of these cells' splits."""
+    return sum(c.counts["test_queries"] for c in cells) / sum(c.counts["train_queries"] for c in cells)
 
 
 def _query_scores(results: Results, setting: Setting, rows: Sequence[Entrant]) -> tuple[FloatArray, IntArray, IntArray]:
     """`query_scores`, `tested` and `clusters` of the rows."""
     cells = [(column, record) for column, row in enumerate(rows) for record in row.done.values()]
-    tables = [_read(results, record) for _, record in cells]
+    tables = [read_scores(results, record) for _, record in cells]
     column = np.repeat([column for column, _ in cells], [table.num_rows for table in tables])
     scores = pa.concat_tables(tables)
-    query = _codes(scores["query_id"])
+    query = codes(scores["query_id"])
     shape = (query.max() + 1, len(rows))
     slot = np.ravel_multi_index((query, column), shape)
     tested = np.bincount(slot, minlength=np.prod(shape)).reshape(shape)
@@ -71,20 +74,27 @@ def _query_scores(results: Results, setting: Setting, rows: Sequence[Entrant]) -
         )
     total = np.bincount(slot, scores[MAIN].to_numpy(), minlength=np.prod(shape)).reshape(shape)
     clusters = np.empty(len(total), np.intp)
-    clusters[query] = _codes(scores["cluster"])
+    clusters[query] = codes(scores["cluster"])
     return total / tested, tested[:, 0], clusters
 
 
-def _read(results: Results, record: Record) -> pa.Table:
-    path = results.per_query(record)
+def read_scores(results: Results, record: Record, *more: str) -> pa.Table:
+    """The columns query_id, cluster, `MAIN` and `more` of a cell's scores, the last as floats, a row a test query.
+
+    Raises:
+        BadInput: when the file is missing or damaged.
+    """
+    path, names, floats = results.per_query(record), ("query_id", "cluster"), (MAIN, *more)
+    # Cast, because the type of a string in the file depends on the version of pandas that wrote it.
+    schema = pa.schema([*((name, pa.string()) for name in names), *((name, pa.float64()) for name in floats)])
     try:
         with pq.ParquetFile(path) as file:  # a third of the time of pandas, and a report may read thousands
-            return file.read(["query_id", "cluster", MAIN], use_threads=False)
-    except (FileNotFoundError, pa.ArrowInvalid):
+            return file.read(schema.names, use_threads=False).select(schema.names).cast(schema)
+    except (OSError, pa.ArrowException, KeyError):
         raise BadInput(f"{path}: missing or damaged; run the cell again with --overwrite always") from None
 
 
-def _codes(names: pa.ChunkedArray) -> IntArray:
+def codes(names: pa.ChunkedArray) -> IntArray:
     """Numbers (n,) from 0 for (n,) names, in the order of the names: files may list their queries in any order."""
     encoded = names.combine_chunks().dictionary_encode()
     rank: IntArray = pc.rank(encoded.dictionary, tiebreaker="dense").to_numpy().astype(np.intp) - 1

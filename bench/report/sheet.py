@@ -17,7 +17,6 @@ from bench.report.words import (
     GAP,
     TO,
     clean,
-    conditions,
     device,
     duration,
     listed,
@@ -25,6 +24,8 @@ from bench.report.words import (
     revision,
     seed_range,
     signed,
+    thousandths,
+    title,
 )
 
 _NAMED = 3  # methods in a sentence; a table that marks more of them says it better
@@ -53,11 +54,12 @@ class Line:
         cells: its text, the method first.
         bold: whether to print it bold.
         values: what each cell after the first is sorted by; None for a gap, and for text, which is its own order.
+            None at all where a table is never sorted.
     """
 
     cells: tuple[str, ...]
     bold: bool
-    values: tuple[float | None, ...]
+    values: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,8 @@ class Sheet:
 
 def sheet(board: Board) -> Sheet:
     """Words one board."""
-    setting = board.setting
-    title = (setting.dataset, *conditions(setting), seed_range(board.seeds))
     return Sheet(
-        title=clean(" · ".join(title)),
+        title=title(board.setting, board.seeds),
         facts=clean(_facts(board)),
         verdict=clean(_verdict(board)),
         main=_main(board),
@@ -224,7 +224,7 @@ def _gain(row: Row) -> str:
 
 
 def _ndcg(subset: Subset | None) -> str:
-    return _third(None if subset is None else subset.ndcg)
+    return thousandths(None if subset is None else subset.ndcg)
 
 
 def _facts(board: Board) -> str:
@@ -306,7 +306,11 @@ def _encodes(board: Board) -> Table | None:
         counts = (*encodes.parts.values(), encodes.total)
         fewer = most / encodes.total if encodes.total else None
         off = (max((value for _, value in encodes.checks), default=None), encodes.drift, encodes.tv)
-        cells = (*(f"{count:,.0f}" for count in counts), GAP if fewer is None else f"{fewer:.1f}x", *map(_third, off))
+        cells = (
+            *(f"{count:,.0f}" for count in counts),
+            GAP if fewer is None else f"{fewer:.1f}x",
+            *map(thousandths, off),
+        )
         ndcg = figures.means[MAIN]
         return Line((clean(method), f"{ndcg:.3f}", *cells), bold=False, values=(ndcg, *counts, fewer, *off))
 
@@ -318,10 +322,6 @@ def _encodes(board: Board) -> Table | None:
     )
     header = ("method", "NDCG@10", "cache", "refreshes", "steps", "all", "fewer", "dev", "drift", "TV")
     return Table(caption, header, tuple(line(*row) for row in told)) if told else None
-
-
-def _third(value: float | None) -> str:
-    return GAP if value is None else f"{value:.3f}"
 
 
 def _notes(board: Board) -> list[str]:

@@ -57,9 +57,12 @@ def pairs(methods: int) -> tuple[IntArray, IntArray]:
     return first, second
 
 
-def draws_for(methods: int) -> int:
-    """Sign flips to draw: `DRAWS`, or so many more that Holm's smallest possible p-value stays below `LEVEL`."""
-    return max(DRAWS, 40 * len(pairs(methods)[0]))
+def draws_for(methods: int, family: int = 0) -> int:
+    """Sign flips to draw: `DRAWS`, or so many more that Holm's smallest possible p-value stays below `LEVEL`.
+
+    Holm corrects for all pairs of the methods, or for a `family` of more tests than these.
+    """
+    return max(DRAWS, 40 * max(len(pairs(methods)[0]), family))
 
 
 def compare(
@@ -84,7 +87,7 @@ def compare(
     return Comparison(tests, better, len(np.unique(clusters)), draws_for(methods))
 
 
-def sign_flip_test(scores: FloatArray, clusters: NDArray[np.generic]) -> FloatArray:
+def sign_flip_test(scores: FloatArray, clusters: NDArray[np.generic], family: int = 0) -> FloatArray:
     """Two-sided paired permutation test of every pair of methods, exchanging whole clusters of queries.
 
     Under the null the two methods are exchangeable within a cluster, so the cluster sums of the differences keep
@@ -97,6 +100,7 @@ def sign_flip_test(scores: FloatArray, clusters: NDArray[np.generic]) -> FloatAr
     Args:
         scores: (queries, methods).
         clusters: (queries,) the label of each query's cluster.
+        family: how many tests Holm will correct for, where these are not only the pairs.
 
     Returns:
         (pairs,) p-values, in the order of `pairs`.
@@ -109,7 +113,7 @@ def sign_flip_test(scores: FloatArray, clusters: NDArray[np.generic]) -> FloatAr
     rounding = 64 * np.finfo(np.float64).eps * np.abs(sums).sum()
     total = sums.sum(0)
     reached = np.abs(total[first] - total[second]) - rounding
-    rng, draws = np.random.default_rng(0), draws_for(scores.shape[1])
+    rng, draws = np.random.default_rng(0), draws_for(scores.shape[1], family)
     block = max(1, _HELD // max(len(sums), len(first)))
     count: FloatArray = np.zeros(len(first))
     for start in range(0, draws, block):
@@ -154,7 +158,7 @@ def holm(p: FloatArray) -> FloatArray:
     return adjusted
 
 
-def t_half_width(*samples: FloatArray) -> float | None:
+def t_half_width(*samples: FloatArray, test_to_train: float = 0.0) -> float | None:
     """Half the width of the 95 % t-interval of the mean of the samples' means; None when a sample has one value.
 
     The samples are independent and weigh alike, whatever their sizes and variances, so the degrees of freedom are
@@ -162,10 +166,12 @@ def t_half_width(*samples: FloatArray) -> float | None:
 
     Args:
         samples: one or more, each (n,) values.
+        test_to_train: n_test/n_train of overlapping random splits, whose variance is then that of
+            `corrected_resampled_t_test`; zero for values that are independent.
     """
     if any(len(sample) < 2 for sample in samples):
         return None
-    variances = np.array([sample.var(ddof=1) / len(sample) for sample in samples]) / len(samples) ** 2
+    variances = np.array([(1.0 / len(x) + test_to_train) * x.var(ddof=1) for x in samples]) / len(samples) ** 2
     total = variances.sum()
     if total == 0:
         return 0.0

@@ -14,6 +14,11 @@ def signed(value: float, form: str) -> str:
     return f"{value:+{form}}".replace("-", "−")  # a true minus sign is as wide as the plus
 
 
+def thousandths(value: float | None) -> str:
+    """Three decimals, or a gap."""
+    return GAP if value is None else f"{value:.3f}"
+
+
 def duration(seconds: float) -> str:
     """Seconds in the unit that suits them: 40 ms, 0.4 s, 42 s, 2 m 05 s, 1 h 03 m."""
     if round(seconds, 3) < 0.1:
@@ -44,6 +49,16 @@ def conditions(setting: Setting) -> tuple[str, ...]:
     """What a title says of a setting besides its data set: encoder, split, limit and device."""
     limit = () if setting.limit is None else (f"limit {setting.limit:,}",)
     return setting.encoder, f"{setting.split} split", *limit, device(setting)
+
+
+def place(setting: Setting) -> str:
+    """Data set, encoder and split, in one line."""
+    return clean(" · ".join((setting.dataset, *conditions(setting)[:-1])))
+
+
+def title(setting: Setting, seeds: Sequence[int]) -> str:
+    """What a board is about, in one line."""
+    return clean(" · ".join((setting.dataset, *conditions(setting), seed_range(seeds))))
 
 
 def device(setting: Setting) -> str:

@@ -126,6 +126,7 @@ def test_enough_draws_for_holm_to_find_anything(methods: int) -> None:
     family = len(pairs(methods)[0])
     assert family / (1 + draws_for(methods)) < LEVEL
     assert draws_for(10) == DRAWS == 10_000
+    assert 1000 / (1 + draws_for(methods, family=1000)) < LEVEL
 
 
 def test_t_test_without_correction_is_scipys() -> None:

@@ -60,8 +60,8 @@ def pieces(boards: Sequence[Board], overall: Sequence[Overall]) -> list[Piece]:
 def html(sections: Sequence[Piece], published: Sequence[Table]) -> tuple[str, dict[str, Chart]]:
     """The page, and the charts that are on it by the name of their file.
 
-    Tables come first and then charts, each in the order of the sections, until `LIMIT` is reached; the page says what
-    it had no room for.
+    Standings come first with their charts, then the tables of boards and last their charts, until `LIMIT` is reached;
+    the page says what it had no room for.
     """
     style, script = page_style(), page_script()
     frame = partial(
@@ -75,9 +75,12 @@ def html(sections: Sequence[Piece], published: Sequence[Table]) -> tuple[str, di
         about_published=PUBLISHED,
     )
     room = _Room(LIMIT - len(frame(sections=[], published=[], left_out="").encode()))
-    shown = room.fill((piece, _section(piece, {}) + render("entry.html.j2", piece=piece)) for piece in sections)
+    standings = sum(len(piece.datasets) > 1 for piece in sections)
+    shown = room.fill(map(_bare, sections[:standings]))
+    drawn = room.fill(map(_drawn, shown))
+    shown += room.fill(map(_bare, sections[standings:]))
     tables = room.fill((table, _published(table)) for table in published)
-    drawn = room.fill((charts, _charts(charts)) for charts in (piece.charts() for piece, _ in shown))
+    drawn += room.fill(map(_drawn, shown[len(drawn) :]))
     missing = {
         "table": len(sections) - len(shown),
         "table of published figures": len(published) - len(tables),
@@ -113,6 +116,15 @@ class _Room:
                 break
             taken.append(part)
         return taken
+
+
+def _bare(piece: Piece) -> tuple[Piece, str]:
+    return piece, _section(piece, {}) + render("entry.html.j2", piece=piece)
+
+
+def _drawn(shown: tuple[Piece, str]) -> tuple[dict[str, Chart], str]:
+    charts = shown[0].charts()
+    return charts, _charts(charts)
 
 
 def _section(piece: Piece, charts: Mapping[str, Chart]) -> Markup:

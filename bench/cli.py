@@ -195,14 +195,38 @@ def report(folder: Path, as_json: bool) -> None:
 def push(folder: Path, dry_run: bool, as_json: bool) -> None:
     """Send to W&B the cells of a results FOLDER that it lacks."""
     from bench.record import Results
-    from bench.show import print_pushed, waiting
+    from bench.show import print_told, waiting
     from bench.track import chosen_mode, track
 
     chosen_mode("online")
     with waiting("W&B", quiet=as_json):
         tracked = track(Results(folder), folder.resolve().name, "online", dry_run=dry_run)
-    print_pushed(tracked, as_json)
+    print_told(tracked, as_json)
     sys.exit(FAILED if tracked.problem else 0)
+
+
+@main.command()
+@click.argument("suites", nargs=-1, metavar="[SUITE]...")
+@click.option("--dry-run", is_flag=True, help="Print what W&B would store, as JSON; no network or key is needed.")
+@json_option
+def dashboard(suites: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+    """Store at W&B a workspace of the project, and a report of each SUITE that was run or pushed there.
+
+    The project is the one that WANDB_ENTITY and WANDB_PROJECT name. What was stored before is replaced.
+    """
+    from bench.show import print_rows, print_told, waiting
+    from bench.track import chosen_mode, save_dashboard
+
+    chosen_mode("online")
+    if dry_run:
+        from bench.track.views import views
+
+        print_rows(views(suites), as_json=True)
+        return
+    with waiting("W&B", quiet=as_json):
+        saved = save_dashboard(suites)
+    print_told(saved, as_json)
+    sys.exit(FAILED if saved.problem else 0)
 
 
 @main.command()

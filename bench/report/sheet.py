@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from bench.names import BUCKETS, MAIN
-from bench.report.board import BASELINE, Board, Figures, Row, Subset
+from bench.names import BASELINE, BUCKETS, MAIN
+from bench.report.board import Board, Figures, Row, Subset
 from bench.report.entrants import Setting
 from bench.report.factors import Claimed, compare_factors
 from bench.report.published import Compared, compare_published, published

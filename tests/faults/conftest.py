@@ -64,6 +64,8 @@ class WandbServer(ThreadingHTTPServer):
 
     Attributes:
         runs: what it was told of each run, by its id: what `upsertBucket` says, the lines of its files, its state.
+        views: what it was told of each workspace and report, the last told last.
+        projects: the projects that it has.
         files: the contents of the files that were sent, by path.
         keys: the credentials that it was shown; `key` is the right one.
         delay: seconds before each answer.
@@ -77,6 +79,8 @@ class WandbServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Answers)
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.runs: dict[str, dict[str, Any]] = {}
+        self.views: list[dict[str, Any]] = []
+        self.projects = {"someone/tunebench"}
         self.files: dict[str, bytes] = {}
         self.keys: set[str | None] = set()
         self.delay, self.drops, self.key = 0.0, 0, KEY
@@ -121,6 +125,8 @@ class WandbServer(ThreadingHTTPServer):
             return {"upsertBucket": {"bucket": bucket, "inserted": True}}
         if name == "Runs":
             return {"project": self._found(json.loads(asked["filters"])) if self.runs else None}
+        if name in {"View", "upsertView"}:
+            return self._view(asked) if name == "View" else self._upsert_view(asked)
         if name == "CreateArtifact":
             sequence = {"latestArtifact": None}
             return {"createArtifact": {"artifact": {"id": "A", "state": "COMMITTED", "artifactSequence": sequence}}}
@@ -129,6 +135,17 @@ class WandbServer(ThreadingHTTPServer):
             return {"createRunFiles": {"runID": "R", "uploadHeaders": [], "files": sent}}
         viewer = {**entity, "entity": "someone", "username": "someone", "email": "", "flags": "{}"}
         return {"viewer": {**viewer, "teams": {"edges": []}}, "serverInfo": {"features": []}}
+
+    def _view(self, asked: dict[str, Any]) -> dict[str, Any]:
+        if f"{asked['entityName']}/{asked['projectName']}" not in self.projects:
+            return {"project": None}
+        found = [view for view in self.views if all(view[name] == value for name, value in asked.items())]
+        return {"project": {"allViews": {"edges": [{"node": {"id": view["id"]}} for view in found]}}}
+
+    def _upsert_view(self, asked: dict[str, Any]) -> dict[str, Any]:
+        view = {**asked, "id": asked["id"] or f"id{len(self.views)}"}
+        self.views = [*(each for each in self.views if each["id"] != view["id"]), view]
+        return {"upsertView": {"view": view, "inserted": asked["id"] is None}}
 
     def _found(self, filters: dict[str, Any]) -> dict[str, Any]:
         found = [run for run in filters["name"]["$in"] if run in self.runs]

@@ -66,6 +66,8 @@ class WandbServer(ThreadingHTTPServer):
         runs: what it was told of each run, by its id: what `upsertBucket` says, the lines of its files, its state.
         views: what it was told of each workspace and report, the last told last.
         projects: the projects that it has.
+        sweep: the configuration of its only one, in YAML.
+        trials: values of its parameters, for runs `trial0`, `trial1`, …: an agent is given one after the other.
         files: the contents of the files that were sent, by path.
         keys: the credentials that it was shown; `key` is the right one.
         delay: seconds before each answer.
@@ -81,10 +83,19 @@ class WandbServer(ThreadingHTTPServer):
         self.runs: dict[str, dict[str, Any]] = {}
         self.views: list[dict[str, Any]] = []
         self.projects = {"someone/tunebench"}
+        self.sweep, self.trials = "", list[dict[str, Any]]()
         self.files: dict[str, bytes] = {}
         self.keys: set[str | None] = set()
         self.delay, self.drops, self.key = 0.0, 0, KEY
         self.status: dict[str, int] = {}
+        self.further = {  # the answers that are not about runs
+            "View": self._view,
+            "upsertView": self._upsert_view,
+            "UpsertSweep": self._upsert_sweep,
+            "SweepWithRuns": self._sweep_with_runs,
+            "CreateAgent": self._create_agent,
+            "Heartbeat": self._heartbeat,
+        }
 
     def handle_error(self, *args: object) -> None:
         """A client that is gone is no error."""
@@ -125,8 +136,8 @@ class WandbServer(ThreadingHTTPServer):
             return {"upsertBucket": {"bucket": bucket, "inserted": True}}
         if name == "Runs":
             return {"project": self._found(json.loads(asked["filters"])) if self.runs else None}
-        if name in {"View", "upsertView"}:
-            return self._view(asked) if name == "View" else self._upsert_view(asked)
+        if name in self.further:
+            return self.further[name](asked)
         if name == "CreateArtifact":
             sequence = {"latestArtifact": None}
             return {"createArtifact": {"artifact": {"id": "A", "state": "COMMITTED", "artifactSequence": sequence}}}
@@ -146,6 +157,25 @@ class WandbServer(ThreadingHTTPServer):
         view = {**asked, "id": asked["id"] or f"id{len(self.views)}"}
         self.views = [*(each for each in self.views if each["id"] != view["id"]), view]
         return {"upsertView": {"view": view, "inserted": asked["id"] is None}}
+
+    def _upsert_sweep(self, asked: dict[str, Any]) -> dict[str, Any]:
+        self.sweep = asked["config"]
+        sweep = {"name": "sweep0", "project": {"id": "P", "name": asked["projectName"], "entity": None}}
+        return {"upsertSweep": {"sweep": sweep, "configValidationWarnings": []}}
+
+    def _sweep_with_runs(self, _asked: dict[str, Any]) -> dict[str, Any]:
+        return {"project": {"sweep": {"config": self.sweep, "runs": {"edges": []}}}}
+
+    def _create_agent(self, _asked: dict[str, Any]) -> dict[str, Any]:
+        return {"createAgent": {"agent": {"id": "agent0"}}}
+
+    def _heartbeat(self, asked: dict[str, Any]) -> dict[str, Any]:
+        commands: list[dict[str, Any]] = []
+        if asked["runState"] == "{}":
+            args = {key: {"value": value} for key, value in self.trials.pop(0).items()} if self.trials else None
+            trial = {"type": "run", "run_id": f"trial{len(self.runs)}", "args": args, "program": "tunebench"}
+            commands = [trial if args else {"type": "exit"}]
+        return {"agentHeartbeat": {"agent": {"id": "agent0"}, "commands": json.dumps(commands)}}
 
     def _found(self, filters: dict[str, Any]) -> dict[str, Any]:
         found = [run for run in filters["name"]["$in"] if run in self.runs]

@@ -107,11 +107,7 @@ def run(  # noqa: PLR0913, PLR0917 — one a command-line option
     SUITE is a name from `tunebench list suites` or a TOML file. With --data or --datasets and no SUITE, the methods
     and seeds of `quick` run on them. A cell that has a record does not run again.
     """
-    chosen = {key: value for key, value in chosen.items() if value is not None}
-    if data is not None:
-        chosen["datasets"] = (*chosen.get("datasets", ()), f"folder:{data}")
-    if suite is None and "datasets" not in chosen:
-        raise click.UsageError("name a suite (`tunebench list suites`), or give --data DIR")
+    asked = _suite(suite, data, chosen)
 
     from bench.data.catalogue import default_encoder
     from bench.device import open_device
@@ -123,7 +119,6 @@ def run(  # noqa: PLR0913, PLR0917 — one a command-line option
     from bench.track import chosen_mode, track
 
     mode = chosen_mode(wandb)
-    asked = _suite(suite, chosen)
     cells = list(asked.cells(default_encoder))
     results = Results(out or Path("results/local") / asked.name)
     with RunView(quiet=as_json) as view:
@@ -150,8 +145,14 @@ def run(  # noqa: PLR0913, PLR0917 — one a command-line option
     sys.exit(FAILED if failed else 0)
 
 
-def _suite(name: str | None, chosen: dict[str, Any]) -> Suite:
+def _suite(name: str | None, data: str | None, chosen: dict[str, Any]) -> Suite:
     """The suite that is named, with what was chosen on the command line in its place, every name checked."""
+    chosen = {key: value for key, value in chosen.items() if value is not None}
+    if data is not None:
+        chosen["datasets"] = (*chosen.get("datasets", ()), f"folder:{data}")
+    if name is None and "datasets" not in chosen:
+        raise click.UsageError("name a suite (`tunebench list suites`), or give --data DIR")
+
     from bench.data.catalogue import check_dataset_name
     from bench.embed.encoders import check_encoder_name
     from bench.spec import make_suite, read_suite
@@ -165,6 +166,24 @@ def _suite(name: str | None, chosen: dict[str, Any]) -> Suite:
         for encoder in suite.encoders_of(dataset):
             check_encoder_name(encoder)
     return suite
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("method")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[SUITE] [OPTIONS OF RUN]...")
+def sweep(method: str, options: tuple[str, ...]) -> None:
+    """Print a sweep of METHOD over its search space, for `wandb sweep` and `wandb agent`.
+
+    What follows METHOD is what `tunebench run` takes, and leaves one cell, as --datasets apidocs --seeds 0: each trial
+    runs it with hyperparameters of its own. W&B chooses them by the dev queries.
+    """
+    from bench.data.catalogue import default_encoder
+    from bench.spec import Suite
+    from bench.sweep import sweep
+
+    asked = run.make_context("tunebench run", [*options, "--methods", method]).params
+    suite = _suite(asked["suite"], asked["data"], {name: asked[name] for name in asked if name in Suite.model_fields})
+    click.echo(sweep(list(suite.cells(default_encoder)), options), nl=False)
 
 
 @main.command("list")
@@ -226,14 +245,38 @@ def diff(old: Path, new: Path, as_json: bool) -> None:
 def push(folder: Path, dry_run: bool, as_json: bool) -> None:
     """Send to W&B the cells of a results FOLDER that it lacks."""
     from bench.record import Results
-    from bench.show import print_pushed, waiting
+    from bench.show import print_told, waiting
     from bench.track import chosen_mode, track
 
     chosen_mode("online")
     with waiting("W&B", quiet=as_json):
         tracked = track(Results(folder), folder.resolve().name, "online", dry_run=dry_run)
-    print_pushed(tracked, as_json)
+    print_told(tracked, as_json)
     sys.exit(FAILED if tracked.problem else 0)
+
+
+@main.command()
+@click.argument("suites", nargs=-1, metavar="[SUITE]...")
+@click.option("--dry-run", is_flag=True, help="Print what W&B would store, as JSON; no network or key is needed.")
+@json_option
+def dashboard(suites: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+    """Store at W&B a workspace of the project, and a report of each SUITE that was run or pushed there.
+
+    The project is the one that WANDB_ENTITY and WANDB_PROJECT name. What was stored before is replaced.
+    """
+    from bench.show import print_rows, print_told, waiting
+    from bench.track import chosen_mode, save_dashboard
+
+    chosen_mode("online")
+    if dry_run:
+        from bench.track.views import views
+
+        print_rows(views(suites), as_json=True)
+        return
+    with waiting("W&B", quiet=as_json):
+        saved = save_dashboard(suites)
+    print_told(saved, as_json)
+    sys.exit(FAILED if saved.problem else 0)
 
 
 @main.command()

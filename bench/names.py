@@ -1,6 +1,7 @@
 """The names under which figures stand in scores, records and tables."""
 
 MAIN = "ndcg@10"
+BASELINE = "none"
 METRICS = (
     MAIN,
     "recall@1",

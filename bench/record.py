@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_VERSION = 1
+OF_METHOD = ("method", "method_version", "hyperparameters")  # in an identity
 Scores = dict[str, float]
 
 
@@ -115,8 +116,7 @@ class Results:
 
     def scratch(self, identity: dict[str, Any]) -> Path:
         """What the cells that differ by nothing but the method share while they run, and what a killed one leaves."""
-        of_method = ("method", "method_version", "hyperparameters")
-        rest = {name: value for name, value in identity.items() if name not in of_method}
+        rest = {name: value for name, value in identity.items() if name not in OF_METHOD}
         return self.folder / ".scratch" / cell_id(rest)
 
     def path(self, identity: dict[str, Any]) -> Path:

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich import box
 from rich.console import Console
@@ -43,7 +43,7 @@ if TYPE_CHECKING:  # they bring torch, and a report needs none
     from bench.run.estimate import Estimate
     from bench.run.local import Planned
     from bench.spec import Cell, Suite
-    from bench.track import Tracked
+    from bench.track import Dashboard, Tracked
 
 PLAIN_WIDTH = 10_000  # columns; wide enough that Rich cuts nothing when nobody's window is there to wrap it
 
@@ -137,12 +137,12 @@ def print_tracked(folder: Path, tracked: Tracked, *, quiet: bool) -> None:
         _console(stderr=True).print(Text(f"{tracked}{sends}"))
 
 
-def print_pushed(tracked: Tracked, as_json: bool) -> None:
-    """Prints what W&B has of a results folder, and what it has been sent."""
+def print_told(told: Tracked | Dashboard, as_json: bool) -> None:
+    """Prints what has become of a results folder, or of the dashboard, at W&B."""
     if as_json:
-        _write_json(asdict(tracked))
+        _write_json(asdict(told))
     else:
-        _console().print(Text(str(tracked)))
+        _console().print(Text(str(told)))
 
 
 def print_foresight(states: Iterable[tuple[Cell, str]], estimates: Sequence[Estimate], *, as_json: bool) -> None:
@@ -183,7 +183,7 @@ def _write_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
-def print_rows(rows: Sequence[dict[str, str]], as_json: bool) -> None:
+def print_rows(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
     """Prints rows that share their keys, as a table or as a JSON list."""
     if as_json:
         _write_json(rows)

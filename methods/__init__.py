@@ -28,6 +28,7 @@ from methods._registry import (
 from methods._search import Ranking, has_bfloat16, top_k
 from methods._space import Choice, Range, Space
 from methods._tuned import Tuned, VectorTuned
+from methods._tuning import searched
 
 __all__ = [
     "Chain",
@@ -62,6 +63,7 @@ __all__ = [
     "method_names",
     "nearest_name",
     "parse",
+    "searched",
     "top_k",
     "with_trials",
     "written",

@@ -303,7 +303,7 @@ def write_cell() -> Callable[..., Any]:
     def write(folder: Path, seed: int = 0, status: str = "ok", **fields: Any) -> Record:
         named = {"dataset": "apidocs", "encoder": "minilm", "method": "none", "seed": seed}
         ran = {"metrics": {"ndcg@10": 0.5}, "fit_seconds": 1.5} if status == "ok" else {"reason": "bad luck"}
-        identity = {**named, "accelerator": "cpu", "split": "random", "limit": None, "threads": 2}
+        identity = {**named, "method_version": 1, "accelerator": "cpu", "split": "random", "limit": None, "threads": 2}
         record = Record(**(named | ran | {"status": status, "identity": identity} | fields))
         scores = pd.DataFrame({"query_id": ["q1", "q2"], "nearest": [0.25, np.nan], "ndcg@10": [0.0, 1.0]})
         Results(folder).write(record, scores if status == "ok" else None)

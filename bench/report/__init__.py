@@ -3,8 +3,9 @@
 from bench.report.board import Board, load_boards
 from bench.report.overall import Overall, overall
 from bench.report.overall_sheet import overall_sheet
+from bench.report.published_sheet import published_tables
 from bench.report.render import leaderboards, write_leaderboards
-from bench.report.sheet import Sheet, Table, published_tables, sheet
+from bench.report.sheet import Sheet, Table, sheet
 
 __all__ = [
     "Board",

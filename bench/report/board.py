@@ -10,14 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bench.names import BUCKETS, MAIN
+from bench.names import BASELINE, BUCKETS, MAIN
 from bench.record import Record, Results
 from bench.report.encodes import Encodes
 from bench.report.entrants import Entrant, Setting, by_setting, entrants
 from bench.report.paired import Paired, pair_rows
 from bench.report.significance import Comparison, FloatArray, clustered_half_width, compare, t_half_width
 
-BASELINE = "none"
 NEAREST = ("unseen", "<.6", ".6-.8", ".8-.9", ">.9")
 SUBSETS = ("seen", *BUCKETS)
 Mark = Literal["winner", "tied", ""]

@@ -7,8 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from bench.names import BUCKETS, MAIN
-from bench.report.board import BASELINE, Board, Figures
+from bench.names import BASELINE, BUCKETS, MAIN
+from bench.report.board import Board, Figures
 from bench.report.charts import Chart, Dot, Panel, Point, dots, scatter
 from bench.report.entrants import Setting
 from bench.report.overall import Overall, efficient, gains_and_costs

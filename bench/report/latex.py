@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from bench.report.sheet import PUBLISHED, Sheet, Table
+from bench.report.published_sheet import PUBLISHED
+from bench.report.sheet import Sheet, Table
 
 _FLOATS = 12  # LaTeX holds 18 before a page must be cleared
 

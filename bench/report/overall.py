@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bench.report.board import BASELINE, Board, Figures
+from bench.names import BASELINE
+from bench.report.board import Board, Figures
 from bench.report.entrants import Setting
 from bench.report.significance import FloatArray, IntArray, t_half_width
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.report.board import BASELINE
+from bench.names import BASELINE
 from bench.report.overall import Averages, Overall, Standing
 from bench.report.sheet import Line, Sheet, Table
 from bench.report.words import GAP, clean, conditions, duration, listed, plural, revision, signed

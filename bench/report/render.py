@@ -19,7 +19,8 @@ from bench.report.latex import latex
 from bench.report.overall import overall
 from bench.report.page import html, pieces
 from bench.report.published import compare_published
-from bench.report.sheet import INTRODUCTION, PUBLISHED, Sheet, Table, published_tables
+from bench.report.published_sheet import PUBLISHED, published_tables
+from bench.report.sheet import INTRODUCTION, Sheet, Table
 from bench.report.significance import TESTS
 
 FIGURES = "figures"

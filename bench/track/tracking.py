@@ -8,12 +8,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata, util
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from bench.errors import BadInput, one_line
 from bench.record import Results, cell_id
@@ -26,13 +26,20 @@ MODES: dict[str, Mode] = {  # by what WANDB_MODE says
     "dryrun": "offline",
     "disabled": "off",
 }
+NO_KEY = "no API key; `wandb login` takes one, or WANDB_API_KEY"
+PROJECT = "tunebench"  # unless WANDB_PROJECT names another
 PATIENCE = 60.0  # seconds that W&B has
+ANSWER = 10  # seconds that the server has for one answer
 PER_RUN = 5.0  # seconds more for each run; so long it takes to write a curve of 10,000 values
+
+
+class Unanswered(Exception):
+    """The process has no answer; the text says why."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What the process is asked.
+    """What the process is asked about records.
 
     Attributes:
         folder: of the results. Offline runs go to `wandb` in it.
@@ -143,14 +150,14 @@ def track(
         return Tracked(mode, len(chosen))
     question = Question(str(results.folder), group, mode, chosen, dry_run)
     try:
-        return _answer(question, PATIENCE + PER_RUN * len(chosen))
-    except OSError as error:
+        return Tracked(**ask(asdict(question), PATIENCE + PER_RUN * len(chosen)))
+    except (OSError, Unanswered) as error:
         return Tracked(mode, len(chosen), problem=one_line(error))
 
 
 def _environment(scratch: str) -> dict[str, str]:
     return {
-        "WANDB_PROJECT": "tunebench",
+        "WANDB_PROJECT": PROJECT,
         "WANDB_ERROR_REPORTING": "false",
         "WANDB__GRAPHQL_RETRY_MAX": "2",
         **os.environ,
@@ -160,10 +167,16 @@ def _environment(scratch: str) -> dict[str, str]:
     }
 
 
-def _answer(question: Question, seconds: float) -> Tracked:
-    """Starts the process and waits for it. It and what it starts are a session, which is ended as a whole."""
+def ask(question: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    """Starts the process and waits for its answer. It and what it starts are a session, which is ended as a whole.
+
+    Raises:
+        BadInput: when it has found the question wrong.
+        Unanswered: when it has failed, or not answered in time.
+        OSError: when it cannot start.
+    """
     with tempfile.TemporaryDirectory(prefix="tunebench-wandb-", ignore_cleanup_errors=True) as scratch:
-        (Path(scratch) / "question.json").write_text(json.dumps(asdict(question)))
+        (Path(scratch) / "question.json").write_text(json.dumps(question))
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "bench.track", scratch],
             stdin=subprocess.DEVNULL,  # no terminal: nothing can be asked there
@@ -175,11 +188,16 @@ def _answer(question: Question, seconds: float) -> Tracked:
         try:
             code = process.wait(seconds)
         except subprocess.TimeoutExpired:
-            return Tracked(question.mode, len(question.cells), problem=f"not done after {seconds:.0f} s")
+            raise Unanswered(f"not done after {seconds:.0f} s") from None
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         if code:
-            return Tracked(question.mode, len(question.cells), problem=f"wandb ended with code {code}")
-        return Tracked(**json.loads((Path(scratch) / "answer.json").read_text()))
+            raise Unanswered(f"wandb ended with code {code}")
+        answer: dict[str, Any] = json.loads((Path(scratch) / "answer.json").read_text())
+    if "bad_input" in answer:
+        raise BadInput(answer["bad_input"])
+    if "error" in answer:
+        raise Unanswered(answer["error"])
+    return answer

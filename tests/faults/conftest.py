@@ -64,6 +64,10 @@ class WandbServer(ThreadingHTTPServer):
 
     Attributes:
         runs: what it was told of each run, by its id: what `upsertBucket` says, the lines of its files, its state.
+        views: what it was told of each workspace and report, the last told last.
+        projects: the projects that it has.
+        sweep: the configuration of its only one, in YAML.
+        trials: values of its parameters, for runs `trial0`, `trial1`, …: an agent is given one after the other.
         files: the contents of the files that were sent, by path.
         keys: the credentials that it was shown; `key` is the right one.
         delay: seconds before each answer.
@@ -77,10 +81,21 @@ class WandbServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Answers)
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.runs: dict[str, dict[str, Any]] = {}
+        self.views: list[dict[str, Any]] = []
+        self.projects = {"someone/tunebench"}
+        self.sweep, self.trials = "", list[dict[str, Any]]()
         self.files: dict[str, bytes] = {}
         self.keys: set[str | None] = set()
         self.delay, self.drops, self.key = 0.0, 0, KEY
         self.status: dict[str, int] = {}
+        self.further = {  # the answers that are not about runs
+            "View": self._view,
+            "upsertView": self._upsert_view,
+            "UpsertSweep": self._upsert_sweep,
+            "SweepWithRuns": self._sweep_with_runs,
+            "CreateAgent": self._create_agent,
+            "Heartbeat": self._heartbeat,
+        }
 
     def handle_error(self, *args: object) -> None:
         """A client that is gone is no error."""
@@ -121,6 +136,8 @@ class WandbServer(ThreadingHTTPServer):
             return {"upsertBucket": {"bucket": bucket, "inserted": True}}
         if name == "Runs":
             return {"project": self._found(json.loads(asked["filters"])) if self.runs else None}
+        if name in self.further:
+            return self.further[name](asked)
         if name == "CreateArtifact":
             sequence = {"latestArtifact": None}
             return {"createArtifact": {"artifact": {"id": "A", "state": "COMMITTED", "artifactSequence": sequence}}}
@@ -129,6 +146,36 @@ class WandbServer(ThreadingHTTPServer):
             return {"createRunFiles": {"runID": "R", "uploadHeaders": [], "files": sent}}
         viewer = {**entity, "entity": "someone", "username": "someone", "email": "", "flags": "{}"}
         return {"viewer": {**viewer, "teams": {"edges": []}}, "serverInfo": {"features": []}}
+
+    def _view(self, asked: dict[str, Any]) -> dict[str, Any]:
+        if f"{asked['entityName']}/{asked['projectName']}" not in self.projects:
+            return {"project": None}
+        found = [view for view in self.views if all(view[name] == value for name, value in asked.items())]
+        return {"project": {"allViews": {"edges": [{"node": {"id": view["id"]}} for view in found]}}}
+
+    def _upsert_view(self, asked: dict[str, Any]) -> dict[str, Any]:
+        view = {**asked, "id": asked["id"] or f"id{len(self.views)}"}
+        self.views = [*(each for each in self.views if each["id"] != view["id"]), view]
+        return {"upsertView": {"view": view, "inserted": asked["id"] is None}}
+
+    def _upsert_sweep(self, asked: dict[str, Any]) -> dict[str, Any]:
+        self.sweep = asked["config"]
+        sweep = {"name": "sweep0", "project": {"id": "P", "name": asked["projectName"], "entity": None}}
+        return {"upsertSweep": {"sweep": sweep, "configValidationWarnings": []}}
+
+    def _sweep_with_runs(self, _asked: dict[str, Any]) -> dict[str, Any]:
+        return {"project": {"sweep": {"config": self.sweep, "runs": {"edges": []}}}}
+
+    def _create_agent(self, _asked: dict[str, Any]) -> dict[str, Any]:
+        return {"createAgent": {"agent": {"id": "agent0"}}}
+
+    def _heartbeat(self, asked: dict[str, Any]) -> dict[str, Any]:
+        commands: list[dict[str, Any]] = []
+        if asked["runState"] == "{}":
+            args = {key: {"value": value} for key, value in self.trials.pop(0).items()} if self.trials else None
+            trial = {"type": "run", "run_id": f"trial{len(self.runs)}", "args": args, "program": "tunebench"}
+            commands = [trial if args else {"type": "exit"}]
+        return {"agentHeartbeat": {"agent": {"id": "agent0"}, "commands": json.dumps(commands)}}
 
     def _found(self, filters: dict[str, Any]) -> dict[str, Any]:
         found = [run for run in filters["name"]["$in"] if run in self.runs]

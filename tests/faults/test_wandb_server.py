@@ -49,7 +49,8 @@ def check_runs_are_whole(folder: Path, server: Any) -> None:
     asked, lines = server.runs[cell]["asked"], server.runs[cell]["lines"]
     assert (asked["groupName"], asked["jobType"], asked["project"]) == ("mine", "none", "tunebench")
     assert [row["loss"] for row in map(json.loads, lines["wandb-history.jsonl"]) if "loss" in row] == [3, 2, 1]
-    assert json.loads(lines["wandb-summary.json"][-1])["ndcg@10"] == 0.5
+    summary = json.loads(lines["wandb-summary.json"][-1])
+    assert (summary["ndcg@10"], summary["gain"]) == (0.5, 0.0)
     (table,) = (file for name, file in server.files.items() if name.startswith(f"{cell}/media/table/"))
     assert json.loads(table)["data"] == [["q1", 0.25, 0.0], ["q2", None, 1.0]]
     assert states(server) == ["failed", "finished", "finished"]

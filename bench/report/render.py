@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from bench.names import MAIN
 from bench.record import write_whole
 from bench.report.board import SUBSETS, Board, Row
+from bench.report.changes import change_sections
 from bench.report.entrants import SETTING, Setting
 from bench.report.published import compare_published
 from bench.report.sheet import INTRODUCTION, PUBLISHED, Sheet, Table, published_tables, sheet
 from bench.report.significance import TESTS
+from bench.report.templating import render
 
 _KEYS = (*SETTING, "method", "seeds", "seeds_done", "mark")
 _FIGURES = (
@@ -36,7 +36,7 @@ def leaderboards(boards: Sequence[Board]) -> dict[str, str]:
     return {
         "leaderboard.md": markdown(sheets, published),
         "leaderboard.csv": comma_separated(boards),
-        "leaderboard.html": html(sheets, published),
+        "leaderboard.html": html(sheets, published, change_sections(boards)),
     }
 
 
@@ -63,18 +63,18 @@ def markdown(sheets: Sequence[Sheet], published: Sequence[Table]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def html(sheets: Sequence[Sheet], published: Sequence[Table]) -> str:
-    """The same as one page that needs nothing else: no script, no font, no reference to anywhere."""
-    templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return templates.get_template("leaderboard.html.j2").render(
-        sheets=sheets, introduction=INTRODUCTION, published=published, about_published=PUBLISHED
+def html(sheets: Sequence[Sheet], published: Sequence[Table], changes: Sequence[str]) -> str:
+    """The same as one page that needs nothing else: no script, no font, no reference to anywhere.
+
+    `changes` holds a piece of HTML for each sheet, which may be empty.
+    """
+    return render(
+        "leaderboard.html.j2",
+        sheets=sheets,
+        changes=changes,
+        introduction=INTRODUCTION,
+        published=published,
+        about_published=PUBLISHED,
     )
 
 

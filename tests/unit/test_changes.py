@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -147,9 +150,12 @@ def turned(degrees: Mapping[int, float], *, length: float = 1.0, lengthened: boo
 
 @pytest.mark.parametrize("length", [1.0, 3.0])
 @pytest.mark.parametrize("lengthened", [True, False])
-def test_a_move_is_the_angle_between_the_vectors(length: float, lengthened: bool) -> None:
+@pytest.mark.parametrize("replaced", [None, 2.0])
+def test_a_move_is_the_angle_between_the_vectors(length: float, lengthened: bool, replaced: float | None) -> None:
     data = dataset([[4], [4, 5], [4], [4], [9], [4]])
     tuned = turned({4: 30.0, 5: 0.0, 9: 90.0, 20: 180.0}, length=length, lengthened=lengthened)
+    if replaced:  # as a link before has left all documents
+        tuned = replace(tuned, vectors=replaced * tuned.base.shards[0])
     before, after = answered([[5]], [0.0]), answered([[4, 5]], [1.0])
     changes = find_changes(data, split([0, 1, 2, 3, 4], [5]), before, after, tuned)
     assert changes is not None
@@ -295,6 +301,44 @@ def test_what_is_written_is_what_happened(toy_folder: Path, tiny_model: Path, tm
         assert move.asked == sum(document in judged[query] for query in train)
         assert all(document in judged[query] and query in train for query in move.queries)
         assert set(move.queries) <= set(changes.queries)
+    check_page(tmp_path / "leaderboard.html", changes)
+
+
+def check_page(page: Path, changes: Changes) -> None:
+    """Compares what the page shows, row by row, with what is known to have happened."""
+    shown = re.findall(r'<tr><th scope="row(?:group)?".*?</tr>', page.read_text().partition('class="changes"')[2])
+    rows = [[html.unescape(re.sub("<[^>]*>", "", cell)) for cell in re.split("</t[hd]>", row)[:-1]] for row in shown]
+    expected = []
+    for change in (*changes.gained, *changes.lost):
+        expected.append((changes.queries[change.query].text, f"{change.before:.2f} → {change.after:.2f}", ""))
+        for place in change.places:
+            document = f"{'✓ ' * place.answer}{changes.documents[place.document].text}"
+            move = changes.moves.shown.get(place.document) if changes.moves else None
+            ranks = " ".join("—" if rank is None else str(rank) for rank in (place.before, place.after))
+            expected.append((document, ranks, f"{move.degrees:g}°" if move else "—"))
+    assert len(rows) == len(expected)
+    for row, (start, middle, end) in zip(rows, expected, strict=True):
+        assert row[0].startswith(start)
+        assert middle in " ".join([*row[0].split("NDCG@10")[1:], *row[1:3]])
+        assert "".join(row[3:]).startswith(end)
+
+
+@pytest.mark.usefixtures("cache")
+def test_pictures_reach_the_page(tiny_clip: Path, tmp_path: Path, write_beir: Any) -> None:
+    data = tmp_path / "data"
+    colours = {f"c{number}": (number * 8, 255 - number * 8, 90) for number in range(30)}
+    queries = {f"q{number}": {"text": f"colour {number}"} for number in range(30)}
+    judged = [(f"q{number}", f"c{number % 5 * 6}", 1) for number in range(30)]
+    write_beir(data, {key: {"image": f"{key}.png"} for key in colours}, queries, {"test": judged})
+    for key, colour in colours.items():
+        Image.new("RGB", (64, 64), colour).save(data / f"{key}.png")
+    run(data, tiny_clip, tmp_path / "out", "none,nudge-n[gamma=1]")
+    rows = re.findall(r"base64,([^\"]*)\" alt=\"\"> (c\d+)</th>", (tmp_path / "out" / "leaderboard.html").read_text())
+    assert rows
+    for written, key in rows:
+        colour = np.asarray(Image.open(io.BytesIO(base64.b64decode(written)))).mean((0, 1))
+        assert np.abs(colour - colours[key]).max() < 4, "the page shows the picture of this document"
+    assert len({key for _, key in rows}) > 1
 
 
 def train_queries(record: Record, data: Dataset) -> set[str]:

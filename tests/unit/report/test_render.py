@@ -153,7 +153,10 @@ def test_html_is_self_contained_accessible_and_escaped(cells: Cells) -> None:
     names = [tag for tag, _ in page.tags]
     assert not {"script", "link", "img", "iframe", "object", "base"} & set(names)
     assert not re.search(r"url\(|@import", text)
-    policy = {"http-equiv": "Content-Security-Policy", "content": "default-src 'none'; style-src 'unsafe-inline'"}
+    policy = {
+        "http-equiv": "Content-Security-Policy",
+        "content": "default-src 'none'; style-src 'unsafe-inline'; img-src data:",
+    }
     assert ("meta", policy) in page.tags
     references = [value for _, attributes in page.tags for name, value in attributes.items() if name in {"href", "src"}]
     assert references == ["#table-1", "#table-2"]

@@ -39,7 +39,7 @@ def toolchain(session: nox.Session) -> None:
     if "PIP_FIND_LINKS" in os.environ:  # uv has its own name for it
         session.env["UV_FIND_LINKS"] = os.environ["PIP_FIND_LINKS"]
     project = nox.project.load_toml("pyproject.toml")
-    groups = nox.project.dependency_groups(project, "lint", "test")
+    groups = nox.project.dependency_groups(project, "lint", "test", "page")
     session.install("-c", "constraints.txt", "-e", ".[embedded,openai]", *groups)
     stamp.write_text(wanted)
 
@@ -80,6 +80,12 @@ def perf(session: nox.Session) -> None:
 def gpu(session: nox.Session) -> None:
     """What needs a GPU: the same results as on the CPU, and the time of a problem of FEVER's size."""
     run(session, "pytest", "tests/gpu", "-s", *session.posargs)
+
+
+@nox.session(default=False, **in_toolchain)
+def page(session: nox.Session) -> None:
+    """The leaderboard page in Chromium, which must be installed."""
+    run(session, "pytest", "tests/page", *session.posargs)
 
 
 @nox.session(default=False, **in_toolchain)

@@ -182,7 +182,7 @@ def list_(what: str, as_json: bool) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @json_option
 def report(folder: Path, as_json: bool) -> None:
-    """Write the leaderboards of a results FOLDER (.md, .csv, .html) and print them."""
+    """Write the leaderboards of a results FOLDER (.md, .csv, .tex, .json, .html, figures) and print them."""
     from bench.show import print_boards
 
     print_boards(folder, as_json)

@@ -36,6 +36,7 @@ class Figures:
 
     Attributes:
         means: every metric, averaged over the seeds.
+        by_seed: NDCG@10 of each of the board's seeds, in their order.
         half_width: of the 95 % t-interval of the mean NDCG@10 over seeds; None for a single seed.
         subsets: by name of `SUBSETS`, without those that are empty. Seen queries have a relevant document with a
             train query, and fall into buckets by the cosine of the nearest such train query.
@@ -43,6 +44,7 @@ class Figures:
     """
 
     means: dict[str, float]
+    by_seed: tuple[float, ...]
     half_width: float | None
     subsets: dict[str, Subset]
     fit_seconds: float | None
@@ -162,6 +164,7 @@ def _figures(entrant: Entrant) -> Figures:
     seconds = [record.fit_seconds for record in records if record.fit_seconds is not None]
     return Figures(
         means={name: float(values.mean()) for name, values in over_seeds.items()},
+        by_seed=tuple(over_seeds[MAIN].tolist()),
         half_width=t_half_width(over_seeds[MAIN]),
         subsets={name: subset for name, subset in subsets.items() if subset},
         fit_seconds=float(np.mean(seconds)) if len(seconds) == len(records) else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
@@ -14,7 +15,6 @@ from bench.report.templating import render
 from bench.report.words import GAP, TO, clean, listed, plural
 
 QUERIES = 5  # of a method that gained, and as many that lost
-BYTES = 600_000  # of the page, for all boards together
 LONGEST = 130  # characters of a text or an id; a cell keeps fewer of a text
 NAMED = 40  # characters of a train query
 ABOUT = (
@@ -23,7 +23,6 @@ ABOUT = (
     f"Before, now: the document's rank; {GAP}: not among the first 100. "
     "Moved: the angle between where the document's vector was and where it is now; train queries that it answers."
 )
-CUT = "Not every method is shown, to keep the page small: the best of each board come first."
 
 
 @dataclass(frozen=True)
@@ -59,34 +58,31 @@ class QueryLines:
     documents: tuple[DocumentLine, ...]
 
 
-def change_sections(boards: Sequence[Board]) -> list[str]:
-    """For each board what its methods changed, in HTML; empty where no cell tells.
+def changed_rows(board: Board) -> list[tuple[str, list[tuple[int, Path]]]]:
+    """The methods of a board that some file tells of, the best first, each with its seeds and their files."""
+    told = [
+        (row.method, [(seed, path) for seed, path in board.changes[row.method].items() if path.exists()])
+        for row in board.rows
+    ]
+    return [(method, files) for method, files in told if files]
 
-    All boards share `BYTES`: the best method of each comes first, then the second best of each, until one does not fit.
+
+def change_parts(boards: Sequence[Board]) -> Iterator[tuple[Board, str]]:
+    """What the methods changed, one method after the other, in HTML, each with its board.
+
+    The best method of each board comes first, then the second best of each, and so on: who takes as many as there is
+    room for has the best of all. Nothing is read before it is asked for.
 
     Raises:
         BadInput: when a file of changes is damaged.
     """
-    parts: list[list[str]] = [[] for _ in boards]
-    left, cut = BYTES, False
-    for number, part in _parts(boards):
-        left -= len(part.encode())
-        if cut := left < 0:
-            break
-        parts[number].append(part)
-    about = f"{ABOUT} {CUT}" if cut else ABOUT
-    return [render("changes.html.j2", about=about, parts=own) if own else "" for own in parts]
-
-
-def _parts(boards: Sequence[Board]) -> Iterator[tuple[int, str]]:
-    """The number of a board and a method's piece of it, the best methods of all boards first."""
-    for rows in zip_longest(*(board.rows for board in boards)):
-        for number, (board, row) in enumerate(zip(boards, rows, strict=True)):
-            paths = board.changes[row.method] if row else {}
-            found = {seed: read_changes(path) for seed, path in paths.items()}
-            cells = {seed: changes for seed, changes in found.items() if changes}
-            if row and cells:
-                yield number, render("changes_of_method.html.j2", **_of_method(row.method, cells))
+    for rank, rows in enumerate(zip_longest(*map(changed_rows, boards))):
+        for board, row in zip(boards, rows, strict=True):
+            if row:
+                method, files = row
+                cells = {seed: changes for seed, path in files if (changes := read_changes(path))}
+                about = "" if rank else ABOUT
+                yield board, render("changes.html.j2", about=about, **_of_method(method, cells))
 
 
 def _of_method(method: str, cells: Mapping[int, Changes]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Boards → leaderboard.md, leaderboard.csv and leaderboard.html: the same records give the same bytes."""
+"""Boards → the leaderboard in every form, and its figures: the same records give the same bytes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from pathlib import Path
 from bench.names import MAIN
 from bench.record import write_whole
 from bench.report.board import SUBSETS, Board, Row
-from bench.report.changes import change_sections
 from bench.report.entrants import SETTING, Setting
+from bench.report.json_form import as_json
+from bench.report.latex import latex
+from bench.report.overall import overall
+from bench.report.page import html, pieces
 from bench.report.published import compare_published
-from bench.report.sheet import INTRODUCTION, PUBLISHED, Sheet, Table, published_tables, sheet
+from bench.report.sheet import INTRODUCTION, PUBLISHED, Sheet, Table, published_tables
 from bench.report.significance import TESTS
-from bench.report.templating import render
 
+FIGURES = "figures"
 _KEYS = (*SETTING, "method", "seeds", "seeds_done", "mark")
 _FIGURES = (
     *(f"{MAIN}_half_width", "fit_seconds"),
@@ -31,19 +34,32 @@ _FIGURES = (
 
 def leaderboards(boards: Sequence[Board]) -> dict[str, str]:
     """The text of every leaderboard file of these boards, by file name."""
-    sheets = [sheet(board) for board in boards]
+    averaged = overall(boards)
+    sections = pieces(boards, averaged)
+    sheets = [piece.sheet for piece in sections]
     published = published_tables(boards)
+    page, charts = html(sections, published)
     return {
         "leaderboard.md": markdown(sheets, published),
         "leaderboard.csv": comma_separated(boards),
-        "leaderboard.html": html(sheets, published, change_sections(boards)),
+        "leaderboard.tex": latex(sheets, published),
+        "leaderboard.json": as_json(boards, averaged),
+        "leaderboard.html": page,
+        **{f"{FIGURES}/{name}": chart.standalone() for name, chart in charts.items()},
     }
 
 
 def write_leaderboards(folder: Path, boards: Sequence[Board]) -> Path:
-    """Writes them into a results folder, each whole or not at all, and returns the path of the page."""
-    for name, text in leaderboards(boards).items():
+    """Writes them into a results folder, each whole or not at all, and returns the path of the page.
+
+    Other SVG files in its folder `figures` are those of boards that are there no more, and are removed.
+    """
+    texts = leaderboards(boards)
+    for name, text in texts.items():
         write_whole(folder / name, text.encode())
+    for path in (folder / FIGURES).glob("*.svg"):
+        if f"{FIGURES}/{path.name}" not in texts:
+            path.unlink()
     return folder / "leaderboard.html"
 
 
@@ -61,21 +77,6 @@ def markdown(sheets: Sequence[Sheet], published: Sequence[Table]) -> str:
         parts += ["## Published and measured", _escape(PUBLISHED)]
         parts += [part for table in published for part in _captioned(table)]
     return "\n\n".join(parts) + "\n"
-
-
-def html(sheets: Sequence[Sheet], published: Sequence[Table], changes: Sequence[str]) -> str:
-    """The same as one page that needs nothing else: no script, no font, no reference to anywhere.
-
-    `changes` holds a piece of HTML for each sheet, which may be empty.
-    """
-    return render(
-        "leaderboard.html.j2",
-        sheets=sheets,
-        changes=changes,
-        introduction=INTRODUCTION,
-        published=published,
-        about_published=PUBLISHED,
-    )
 
 
 def comma_separated(boards: Sequence[Board]) -> str:

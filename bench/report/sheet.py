@@ -8,6 +8,7 @@ from itertools import groupby
 
 from bench.names import BUCKETS, MAIN
 from bench.report.board import BASELINE, Board, Figures, Row, Subset
+from bench.report.entrants import Setting
 from bench.report.factors import Claimed, compare_factors
 from bench.report.published import Compared, compare_published, published
 from bench.report.significance import LEVEL
@@ -25,6 +26,7 @@ from bench.report.words import (
     signed,
 )
 
+_NAMED = 3  # methods in a sentence; a table that marks more of them says it better
 TIED, ABOVE, BELOW = "≈", "▲", "▼"
 INTRODUCTION = (
     "NDCG@10 is the mean over seeds ± half the width of its 95 % t-interval; one seed has none. "
@@ -43,19 +45,34 @@ PUBLISHED = (
 
 @dataclass(frozen=True)
 class Line:
-    """One row of a table: its cells, the method first, and whether to print it bold."""
+    """One row of a table.
+
+    Attributes:
+        cells: its text, the method first.
+        bold: whether to print it bold.
+        values: what each cell after the first is sorted by; None for a gap, and for text, which is its own order.
+    """
 
     cells: tuple[str, ...]
     bold: bool
+    values: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table as text; every line has as many cells as the header. The first column reads left, the others right."""
+    """A table as text; every line has as many cells as the header. The first column reads left, the others right.
+
+    Attributes:
+        caption: what it shows.
+        header: names of the columns.
+        lines: its rows.
+        about: the setting of a table that stands by itself; its `dataset` may name several, joined by spaces.
+    """
 
     caption: str
     header: tuple[str, ...]
     lines: tuple[Line, ...]
+    about: Setting | None = None
 
 
 @dataclass(frozen=True)
@@ -106,12 +123,15 @@ def _figures_tables(compared: Sequence[Compared]) -> list[Table]:
     tables = []
     for (setting, table), group in groupby(compared, key=lambda figure: (figure.setting, figure.table)):
         figures = list(group)
-        lines = tuple(Line(_compared(figure), bold=False) for figure in figures)
+        lines = tuple(
+            Line(_compared(figure), bold=False, values=(None, figure.published, figure.measured, figure.difference))
+            for figure in figures
+        )
         of = f"{'mean of ' if len(table.datasets) > 1 else ''}{', '.join(table.datasets)}"
         about = (of, setting.encoder, revision(setting), device(setting), table.source)
         missing = ", ".join(dict.fromkeys(name for figure in figures for name in figure.missing))
         notes = (table.notes, missing and f"cells are missing on {missing}")
-        tables.append(Table(clean("; ".join(filter(None, (" · ".join(about), *notes)))), header, lines))
+        tables.append(Table(clean("; ".join(filter(None, (" · ".join(about), *notes)))), header, lines, setting))
     return tables
 
 
@@ -119,10 +139,13 @@ def _factors_tables(claimed: Sequence[Claimed]) -> list[Table]:
     header = ("method", "over", "gain, published", "measured", "speed, published", "measured")
     tables = []
     for (setting, source), group in groupby(claimed, key=lambda each: (each.board.setting, each.factor.source)):
-        lines = tuple(Line(_claimed(each), bold=False) for each in group)
+        lines = tuple(
+            Line(_claimed(each), bold=False, values=(None, each.factor.gain, each.gain, each.factor.speed, each.speed))
+            for each in group
+        )
         about = (setting.dataset, setting.encoder, device(setting), source)
         caption = f"{' · '.join(about)}; gain: in NDCG@10 over {BASELINE}; speed: of fitting"
-        tables.append(Table(clean(caption), header, lines))
+        tables.append(Table(clean(caption), header, lines, setting))
     return tables
 
 
@@ -146,7 +169,9 @@ def _compared(figure: Compared) -> tuple[str, ...]:
 
 def _main(board: Board) -> Table:
     header = ("method", "NDCG@10", f"gain over {BASELINE}", "Recall@10", "seen", "unseen", "fit")
-    lines = tuple(Line((_method(row), *_cells(row, len(board.seeds))), row.mark == "winner") for row in board.rows)
+    lines = tuple(
+        Line((_method(row), *_cells(row, len(board.seeds))), row.mark == "winner", _values(row)) for row in board.rows
+    )
     return Table("Methods by mean NDCG@10", header, lines)
 
 
@@ -162,6 +187,16 @@ def _cells(row: Row, seeds: int) -> tuple[str, ...]:
         _ndcg(figures.subsets.get("unseen")),
         GAP if figures.fit_seconds is None else duration(figures.fit_seconds),
     )
+
+
+def _values(row: Row) -> tuple[float | None, ...]:
+    figures = row.figures
+    if figures is None:
+        return (None,) * 6
+    gain = row.against.gain if row.against else 0.0 if row.method == BASELINE else None
+    subsets = [figures.subsets.get(name) for name in ("seen", "unseen")]
+    ndcg = (None if subset is None else subset.ndcg for subset in subsets)
+    return (figures.means[MAIN], gain, figures.means["recall@10"], *ndcg, figures.fit_seconds)
 
 
 def _method(row: Row) -> str:
@@ -204,11 +239,10 @@ def _verdict(board: Board) -> str:
     best, second = board.rows[:2]
     if best.mark == "winner":
         return f"Winner: {best.method}, significantly above the runner-up, {second.method}."
-    below = [row.method for row in board.rows[1:] if row.mark == "tied"]
-    return (
-        f"No single winner: {best.method} leads, but {listed(below)} {'is' if len(below) == 1 else 'are'} "
-        "not significantly below it."
-    )
+    tied = [row.method for row in board.rows[1:] if row.mark == "tied"]
+    below = listed(tied) if len(tied) <= _NAMED else f"{len(tied)} others ({TIED})"
+    are = "is" if len(tied) == 1 else "are"
+    return f"No single winner: {best.method} leads, but {below} {are} not significantly below it."
 
 
 def _legend(board: Board) -> str:
@@ -238,8 +272,19 @@ def _nearest(board: Board) -> Table | None:
         none = None if method == BASELINE else baseline.get(bucket)
         return _ndcg(subset) + (f" ({signed(subset.ndcg - none.ndcg, '.3f')})" if subset and none else "")
 
+    def value(method: str, bucket: str) -> float | None:
+        subset = complete[method].get(bucket)
+        return None if subset is None else subset.ndcg
+
     header = ("method", *(f"{bucket.replace('-', TO)} (n = {sizes[bucket]:,})" for bucket in buckets))
-    lines = (Line((clean(method), *(cell(method, bucket) for bucket in buckets)), bold=False) for method in complete)
+    lines = (
+        Line(
+            (clean(method), *(cell(method, bucket) for bucket in buckets)),
+            bold=False,
+            values=tuple(value(method, bucket) for bucket in buckets),
+        )
+        for method in complete
+    )
     caption = (
         f"NDCG@10 (gain over {BASELINE}) by the cosine of a test query to the nearest train query of its relevant "
         "documents; n: test queries, all seeds together"

@@ -154,11 +154,23 @@ def holm(p: FloatArray) -> FloatArray:
     return adjusted
 
 
-def t_half_width(values: FloatArray) -> float | None:
-    """Half the width of the 95 % t-interval of the mean of (n,) values; None for a single one."""
-    if len(values) < 2:
+def t_half_width(*samples: FloatArray) -> float | None:
+    """Half the width of the 95 % t-interval of the mean of the samples' means; None when a sample has one value.
+
+    The samples are independent and weigh alike, whatever their sizes and variances, so the degrees of freedom are
+    those of Welch (1947) and Satterthwaite (1946); those of a single sample are its size less one.
+
+    Args:
+        samples: one or more, each (n,) values.
+    """
+    if any(len(sample) < 2 for sample in samples):
         return None
-    return float(special.stdtrit(len(values) - 1, 1.0 - LEVEL / 2.0) * values.std(ddof=1) / np.sqrt(len(values)))
+    variances = np.array([sample.var(ddof=1) / len(sample) for sample in samples]) / len(samples) ** 2
+    total = variances.sum()
+    if total == 0:
+        return 0.0
+    freedom = total**2 / sum(variance**2 / (len(x) - 1) for variance, x in zip(variances, samples, strict=True))
+    return float(special.stdtrit(freedom, 1.0 - LEVEL / 2.0) * np.sqrt(total))
 
 
 def _above(scores: FloatArray) -> NDArray[np.bool_]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import re
 from html.parser import HTMLParser
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,8 +14,8 @@ from bench.changes import Change, Changes, Move, Moves, Place, Snippet
 from bench.errors import BadInput
 from bench.record import Results
 from bench.report import changes as module
-from bench.report import load_boards, write_leaderboards
-from bench.report.changes import change_sections
+from bench.report import load_boards, page, write_leaderboards
+from bench.report.changes import change_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -69,8 +71,7 @@ class Section(HTMLParser):
 
 
 def only(cells: Cells) -> Section:
-    (text,) = change_sections(load_boards(cells.folder))
-    return Section(text)
+    return Section("".join(text for _, text in change_parts(load_boards(cells.folder))))
 
 
 def headings(section: Section) -> list[str]:
@@ -165,9 +166,9 @@ def test_hostile_texts_are_shown_as_text(cells: Cells) -> None:
     assert section.rows[-2][0].startswith(READS)
     assert "49" not in section.text
     assert "\u202e" not in section.text
-    page = write_leaderboards(cells.folder, load_boards(cells.folder)).read_text()
-    assert "<script>alert" not in page
-    policy = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
+    text = write_leaderboards(cells.folder, load_boards(cells.folder)).read_text()
+    assert "<script>alert" not in text
+    policy = re.findall(r'Content-Security-Policy" content="([^"]*)"', html.unescape(text))
     assert len(policy) == 1
     assert "default-src 'none'" in policy[0]
     assert "img-src data:" in policy[0]
@@ -181,7 +182,7 @@ def test_a_long_id_is_cut(cells: Cells) -> None:
 def test_folders_without_changes_have_no_section(cells: Cells) -> None:
     cells.add_seeds("none", range(2))
     cells.add_seeds("nudge-n", range(2), 0.1)
-    assert change_sections(load_boards(cells.folder)) == [""]
+    assert list(change_parts(load_boards(cells.folder))) == []
     assert "What changed most" not in write_leaderboards(cells.folder, load_boards(cells.folder)).read_text()
 
 
@@ -196,12 +197,12 @@ def test_a_row_that_lacks_seeds_or_files_shows_what_is_there(cells: Cells) -> No
 def test_a_damaged_file_is_said_so_and_leaves_the_page_as_it_was(cells: Cells) -> None:
     record = cells.add("adaptor", 0)
     tell(cells, record, [change("q", 0.0, 1.0)])
-    page = write_leaderboards(cells.folder, load_boards(cells.folder))
-    before = page.read_bytes()
+    written = write_leaderboards(cells.folder, load_boards(cells.folder))
+    before = written.read_bytes()
     Results(cells.folder).changes(record).write_text("[]")
     with pytest.raises(BadInput, match="delete the file, and the page leaves it out"):
         write_leaderboards(cells.folder, load_boards(cells.folder))
-    assert page.read_bytes() == before
+    assert written.read_bytes() == before
 
 
 def fill(cells: Cells, boards: Iterable[int], methods: Iterable[int], text: str = "text") -> None:
@@ -215,33 +216,47 @@ def fill(cells: Cells, boards: Iterable[int], methods: Iterable[int], text: str 
             tell(cells, record, gained, lost=gained, **told)
 
 
-def test_where_room_is_short_the_best_of_each_board_come_first(cells: Cells, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_of_each_board_come_first_and_are_read_when_asked_for(
+    cells: Cells, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(cells, range(3), range(4))
     boards = load_boards(cells.folder)
-    whole = [Section(text) for text in change_sections(boards)]
-    assert [[row for row in headings(each) if row[0] == "m"] for each in whole] == [["m3", "m2", "m1", "m0"]] * 3
-    assert all("Not every method is shown" not in each.text for each in whole)
-    size = len(change_sections(boards)[0].encode()) // 4
     read: list[Any] = []
     read_changes = module.read_changes
     monkeypatch.setattr(module, "read_changes", lambda path: read.append(path) or read_changes(path))
-    monkeypatch.setattr(module, "BYTES", 4 * size + size // 2)
-    short = [Section(text) for text in change_sections(boards)]
-    assert [[row for row in headings(each) if row[0] == "m"] for each in short] == [["m3", "m2"], ["m3"], ["m3"]]
-    assert all("Not every method is shown" in each.text for each in short)
-    assert len(read) == 5, "what does not fit is not even read"
+    parts = [(board.setting.dataset, Section(text)) for board, text in islice(change_parts(boards), 4)]
+    assert [(name, headings(part)[0]) for name, part in parts] == [
+        ("set-000", "m3"),
+        ("set-001", "m3"),
+        ("set-002", "m3"),
+        ("set-000", "m2"),
+    ]
+    assert len(read) == 4
+    assert ["What changed most" in part.text for _, part in parts] == [True, True, True, False]
 
 
-def test_the_sections_of_many_boards_stay_small(cells: Cells) -> None:
-    fill(cells, range(12), range(2), "𝔛" * 121)
-    sections = change_sections(load_boards(cells.folder))
-    assert 500_000 < sum(len(text.encode()) for text in sections) < 700_000
+def test_a_page_with_no_room_for_all_says_so_and_keeps_the_best(cells: Cells, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(cells, range(3), range(4), text="𝔛" * 121)
+    size = len(next(change_parts(load_boards(cells.folder)))[1].encode())
+    whole = write_leaderboards(cells.folder, load_boards(cells.folder)).read_text()
+    assert whole.count('<details class="changes">') == 12
+    assert "Left out" not in whole
+    monkeypatch.setattr(page, "LIMIT", len(whole.encode()) - 3 * size)
+    short = write_leaderboards(cells.folder, load_boards(cells.folder)).read_text()
+    assert len(short.encode()) <= len(whole.encode()) - 3 * size + 2_000
+    left_out = 12 - short.count('<details class="changes">')
+    assert 3 <= left_out <= 4
+    assert f"Left out for the size of this page: {left_out} change lists" in short
+    for section in re.findall(r'<section id="table-.*?</section>', short, re.DOTALL):
+        assert section.count('<details class="changes">') in {0, 2, 3}
+        shown = re.findall(r"<summary>(m\d)</summary>", section)
+        assert shown == ["m3", "m2", "m1", "m0"][: len(shown)]
 
 
 def test_the_order_of_writing_changes_nothing(tmp_path: Any, cells: Cells) -> None:
     fill(cells, (0, 1), (0, 1, 2))
     other = type(cells)(tmp_path / "other")
     fill(other, (1, 0), (2, 0, 1))
-    sections = change_sections(load_boards(cells.folder))
-    assert all(sections)
-    assert change_sections(load_boards(other.folder)) == sections
+    parts = [[text for _, text in change_parts(load_boards(each.folder))] for each in (cells, other)]
+    assert len(parts[0]) == 6
+    assert parts[0] == parts[1]

@@ -23,7 +23,7 @@ from bench.embed.store import Cost, PaidEncoder
 from bench.names import MAIN
 from bench.record import Record
 from bench.report import Table as Worded
-from bench.report import load_boards, published_tables, sheet, write_leaderboards
+from bench.report import load_boards, overall, overall_sheet, published_tables, sheet, write_leaderboards
 from bench.report.render import comma_separated
 from bench.run.estimate import ASSUMPTIONS, Estimate, total
 from bench.run.local import Planned
@@ -188,8 +188,7 @@ def print_boards(folder: Path, as_json: bool) -> None:
         _write_json({"page": str(page), "rows": rows})
         return
     console = _console()
-    for board in boards:
-        worded = sheet(board)
+    for worded in (*map(overall_sheet, overall(boards)), *map(sheet, boards)):
         _print_table(console, worded.title, worded.main)
         for text in (worded.verdict, *worded.notes):
             console.print(Text(text))

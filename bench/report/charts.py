@@ -128,7 +128,7 @@ def dots(
     left = 12 + _LETTER * max(map(len, names))
     ends = [d.value + s * (d.half_width or 0) for p in panels for d in p.dots if d for s in (-1, 1)]
     levels = [panel.level for panel in panels if panel.level is not None]
-    ticks = _ticks(min(ends + levels), max(ends + levels), 4 if wide else 6)
+    ticks = _ticks(min(ends + levels), max(ends + levels), 3 if wide else 6)
     top = 26 if any(panel.title for panel in panels) else 6
     bottom = top + _ROW * len(names)
     step = (width - left) / len(panels)

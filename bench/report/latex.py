@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from bench.report.sheet import PUBLISHED, Sheet, Table
 
+_FLOATS = 12  # LaTeX holds 18 before a page must be cleared
+
 
 class _Written(dict[int, str]):
     """How LaTeX has each character written; what is not ASCII and has no command stands as its code point."""
@@ -44,14 +46,15 @@ _WRITTEN = _Written(
 
 def latex(sheets: Sequence[Sheet], published: Sequence[Table]) -> str:
     r"""A `table` environment for each table, for `\input`; a float is as wide as its table."""
-    parts = ["% Needs \\usepackage{booktabs}. Written by tunebench: changes are lost."]
+    tables = []
     for sheet in sheets:
-        about = f"{sheet.title}. {sheet.verdict} {sheet.legend}"
-        parts.append(_table(sheet.main, about))
+        tables.append(_table(sheet.main, f"{sheet.title}. {sheet.verdict} {sheet.legend}"))
         if sheet.nearest:
-            parts.append(_table(sheet.nearest, f"{sheet.title}. {sheet.nearest.caption}."))
-    parts += [_table(table, f"{table.caption}. {PUBLISHED}") for table in published]
-    return "\n\n".join(parts) + "\n"
+            tables.append(_table(sheet.nearest, f"{sheet.title}. {sheet.nearest.caption}."))
+    tables += [_table(table, f"{table.caption}. {PUBLISHED}") for table in published]
+    pages = ["\n\n".join(tables[start : start + _FLOATS]) for start in range(0, len(tables), _FLOATS)]
+    head = "% Needs \\usepackage{booktabs}. Written by tunebench: changes are lost.\n\n"
+    return head + "\n\n\\clearpage\n\n".join(pages) + "\n"
 
 
 def escape(text: str) -> str:

@@ -65,8 +65,8 @@ def pieces(boards: Sequence[Board], overall: Sequence[Overall]) -> list[Piece]:
 def html(sections: Sequence[Piece], published: Sequence[Table]) -> tuple[str, dict[str, Chart]]:
     """The page, and the charts that are on it by the name of their file.
 
-    Tables come first and then charts, each in the order of the sections, and then what methods have changed, the best
-    of each board first, until `LIMIT` is reached; the page says what it had no room for.
+    Standings come first with their charts, then the tables of boards, their charts and last what methods have changed,
+    the best of each board first, until `LIMIT` is reached; the page says what it had no room for.
     """
     style, script = page_style(), page_script()
     frame = partial(
@@ -80,9 +80,12 @@ def html(sections: Sequence[Piece], published: Sequence[Table]) -> tuple[str, di
         about_published=PUBLISHED,
     )
     room = _Room(LIMIT - len(frame(sections=[], published=[], left_out="").encode()))
-    shown = room.fill((piece, _section(piece, {}) + render("entry.html.j2", piece=piece)) for piece in sections)
+    standings = sum(len(piece.datasets) > 1 for piece in sections)
+    shown = room.fill(map(_bare, sections[:standings]))
+    drawn = room.fill(map(_drawn, shown))
+    shown += room.fill(map(_bare, sections[standings:]))
     tables = room.fill((table, _published(table)) for table in published)
-    drawn = room.fill((charts, _charts(charts)) for charts in (piece.charts() for piece, _ in shown))
+    drawn += room.fill(map(_drawn, shown[len(drawn) :]))
     told = [piece.board for piece, _ in shown if piece.board]
     changes = room.fill(change_parts(told))
     missing = {
@@ -91,17 +94,13 @@ def html(sections: Sequence[Piece], published: Sequence[Table]) -> tuple[str, di
         "set of charts": len(shown) - len(drawn),
         "change list": sum(len(changed_rows(board)) for board in told) - len(changes),
     }
+    with_charts = zip(
+        (piece for piece, _ in shown), [*(charts for charts, _ in drawn), *[{}] * len(shown)], strict=False
+    )
     page = frame(
         sections=[
-            (
-                piece,
-                _section(
-                    piece,
-                    drawn[i][0] if i < len(drawn) else {},
-                    [text for board, text in changes if board is piece.board],
-                ),
-            )
-            for i, (piece, _) in enumerate(shown)
+            (piece, _section(piece, charts, [text for board, text in changes if board is piece.board]))
+            for piece, charts in with_charts
         ],
         published=[text for _, text in tables],
         left_out=_left_out(missing),
@@ -129,6 +128,15 @@ class _Room:
                 break
             taken.append(part)
         return taken
+
+
+def _bare(piece: Piece) -> tuple[Piece, str]:
+    return piece, _section(piece, {}) + render("entry.html.j2", piece=piece)
+
+
+def _drawn(shown: tuple[Piece, str]) -> tuple[dict[str, Chart], str]:
+    charts = shown[0].charts()
+    return charts, _charts(charts)
 
 
 def _section(piece: Piece, charts: Mapping[str, Chart], changes: Sequence[str] = ()) -> Markup:

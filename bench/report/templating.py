@@ -37,7 +37,7 @@ def render(template: str, **values: Any) -> str:
 
 
 def _breakable(label: str) -> Markup:
-    return Markup(re.sub(r"(?<=[,\[+])", "<wbr>", escape(label)))  # noqa: S704 - escaped here
+    return Markup(re.sub(r"(?<=,)|(?=[\[+])", "<wbr>", escape(label)))  # noqa: S704 - escaped here
 
 
 _TEMPLATES.filters["breakable"] = _breakable

@@ -41,7 +41,10 @@ function filter() {
     const about = JSON.parse(piece.dataset.about);
     piece.hidden = chosen.some((select) => !about[select.name].includes(select.value));
   }
-  for (const group of groups) group.hidden = !group.querySelector("[data-about]:not([hidden])");
+  for (const group of groups) {
+    group.hidden = !group.querySelector("[data-about]:not([hidden])");
+    document.querySelectorAll(`nav a[href="#${group.id}"]`).forEach((link) => (link.parentElement.hidden = group.hidden));
+  }
   const boards = pieces.filter((piece) => piece.matches("section"));
   const shown = boards.filter((board) => !board.hidden).length;
   tools.querySelector("[role=status]").textContent = chosen.length ? `${shown} of ${boards.length} tables` : "";

@@ -71,3 +71,13 @@ def test_every_table_is_whole(cells: Cells) -> None:
         rules = [line for line in body.splitlines() if "rule" in line and not line.endswith("\\\\")]
         assert rules == ["\\midrule", "\\bottomrule"]
     assert "\\input" not in text
+
+
+def test_pages_are_cleared_before_latex_runs_out_of_floats(cells: Cells) -> None:
+    for number in range(20):
+        cells.add("none", 0, dataset=f"set-{number}")
+    write_leaderboards(cells.folder, load_boards(cells.folder))
+    pages = (cells.folder / "leaderboard.tex").read_text().split("\\clearpage")
+    held = [page.count("\\begin{table}") for page in pages]
+    assert sum(held) == 2 * 20
+    assert max(held) <= 18

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy import stats
 
 from bench.report import load_boards
 from bench.report.overall import Averages, Overall, overall, pareto
+from bench.report.overall_sheet import overall_sheet
 from bench.report.significance import t_half_width
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ def test_the_frontier_is_what_no_other_method_dominates(points: list[tuple[float
     assert pareto(gains, costs) == expected
 
 
+@pytest.mark.filterwarnings("ignore:Precision loss")  # scipy's, where one sample has no variance
 @given(samples, samples)
 def test_the_interval_of_two_samples_is_welchs(first: np.ndarray, second: np.ndarray) -> None:
     half_width = t_half_width(first, second)
@@ -158,3 +161,26 @@ def test_a_method_that_misses_a_data_set_is_a_gap_not_an_average(cells: Cells) -
     cells.add("nudge-m", 0, 0.2, dataset="apidocs")
     gap = only(cells).standings[-1]
     assert (gap.method, gap.done, gap.averages) == ("nudge-m", 1, None)
+
+
+def test_the_sheet_words_averages_gaps_and_the_frontier(cells: Cells) -> None:
+    fill(cells, LEVELS, dataset="icon-names")
+    fill(cells, {**LEVELS, "bm25": -0.1}, dataset="apidocs")
+    page = overall_sheet(only(cells))
+    best, second, baseline, gap = (line.cells for line in page.main.lines)
+    assert page.title == "Overall, 2 data sets · minilm · random split · cpu, 2 threads"
+    assert re.fullmatch(r"nudge-m gains most on average, \+0\.\d{3}\. On the frontier: nudge-m\.", page.verdict)
+    assert re.fullmatch(r"\+0\.\d{3} ± 0\.\d{3}", best[1])
+    assert best[2:] == ("1.0", "4 / 0 / 0", "2.5 s", "yes")
+    assert second[2:] == ("2.0", "2 / 0 / 2", "2.5 s", "")
+    assert baseline[:2] == ("none", "baseline")
+    assert gap == ("bm25", "— (1 of 2 data sets)", "—", "—", "—", "—")
+    assert {len(line.values) for line in page.main.lines} == {5}
+
+
+def test_the_sheet_says_when_nothing_gains(cells: Cells) -> None:
+    for dataset in ("icon-names", "apidocs"):
+        fill(cells, {"none": 0.0, "bm25": -0.1}, seeds=1, dataset=dataset)
+    page = overall_sheet(only(cells))
+    assert page.verdict == "No method gains on average over none."
+    assert re.fullmatch(r"−0\.\d{3}", page.main.lines[1].cells[1])

@@ -1,8 +1,21 @@
 """The one error that is the user's to mend."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
 
 class BadInput(Exception):
     """Input that cannot be used. Its text is one line that names the file, the line in it and the remedy."""
+
+
+def first_fault(error: ValidationError) -> str:
+    """Where a file is not what it should be, and why."""
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
 
 
 def one_line(error: Exception) -> str:

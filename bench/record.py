@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bench.errors import BadInput
+from bench.changes import Changes
+from bench.errors import BadInput, first_fault
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,17 +78,24 @@ def cell_id(identity: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Results:
-    """A results folder: `records/<cell id>.json` and, beside the `ok` ones, `per_query/<cell id>.parquet`."""
+    """A results folder: `records/<cell id>.json` and, beside the `ok` ones, `per_query/<cell id>.parquet`.
+
+    Where a method changed something, `changes/<cell id>.json` shows a little of it; no result depends on that file.
+    """
 
     folder: Path
 
-    def write(self, record: Record, per_query: pd.DataFrame | None) -> None:
-        """Writes the scores, then the record that vouches for them, each whole or not at all."""
+    def write(self, record: Record, per_query: pd.DataFrame | None, changes: Changes | None = None) -> None:
+        """Writes the scores and the changes, then the record that vouches for them, each whole or not at all."""
         if per_query is not None:
             write_whole(self.per_query(record), per_query.to_parquet(index=False, compression="zstd"))
+        if changes is not None:
+            write_whole(self.changes(record), changes.model_dump_json().encode() + b"\n")
         write_whole(self.path(record.identity), record.model_dump_json(indent=1).encode() + b"\n")
         if per_query is None:
             self.per_query(record).unlink(missing_ok=True)
+        if changes is None:
+            self.changes(record).unlink(missing_ok=True)
 
     def find(self, identity: dict[str, Any]) -> Record | None:
         """The record of the cell with this identity, or None when it has not run."""
@@ -127,14 +135,16 @@ class Results:
         """Where the scores of an `ok` cell are: a Parquet file with a row a test query."""
         return self.folder / "per_query" / f"{cell_id(record.identity)}.parquet"
 
+    def changes(self, record: Record) -> Path:
+        """Where `read_changes` finds what an `ok` cell has changed, if anything is known of it."""
+        return self.folder / "changes" / f"{cell_id(record.identity)}.json"
+
 
 def _read(path: Path) -> Record:
     try:
         return Record.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise BadInput(f"{path}: {where}: {first['msg']}; delete the file, and the cell runs again") from None
+        raise BadInput(f"{path}: {first_fault(error)}; delete the file, and the cell runs again") from None
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -118,6 +118,7 @@ class Board:
         comparison: between the complete rows, in their order; None when they are fewer than two.
         remarks: on failed and skipped cells, and others that have notes.
         replaced: label → number of cells left out because a newer version of the method is there.
+        changes: label → seed → the file of what that cell has changed, which need not be there.
     """
 
     setting: Setting
@@ -127,6 +128,7 @@ class Board:
     comparison: Comparison | None
     remarks: tuple[Remark, ...]
     replaced: dict[str, int]
+    changes: dict[str, dict[int, Path]]
 
 
 def load_boards(folder: Path) -> list[Board]:
@@ -154,6 +156,7 @@ def _board(results: Results, setting: Setting, records: Sequence[Record]) -> Boa
         comparison=comparison,
         remarks=_remarks(found),
         replaced=replaced,
+        changes={e.label: {seed: results.changes(record) for seed, record in e.done.items()} for e in found},
     )
 
 

@@ -32,7 +32,8 @@ def _board(board: Board) -> dict[str, Any]:
     points = gains_and_costs(board)
     frontier = efficient(points)
     rows = [{**vars(row), "efficient": row.method in frontier if row.method in points else None} for row in board.rows]
-    return {**vars(board), "rows": rows}
+    told = {name: value for name, value in vars(board).items() if name != "changes"}  # which are files of their own
+    return {**told, "rows": rows}
 
 
 def _plain(value: Any) -> Any:

@@ -8,11 +8,12 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from markupsafe import Markup
 
 from bench.report.board import Board
+from bench.report.changes import change_parts, changed_rows
 from bench.report.charts import Chart
 from bench.report.entrants import Setting
 from bench.report.figures import board_charts, overall_charts, stems
@@ -37,6 +38,7 @@ class Piece:
         datasets: what the filter by data set knows it by.
         sheet: its text.
         charts: draws its charts, by name.
+        board: what its methods have changed is shown; None for standings.
     """
 
     id: str
@@ -44,6 +46,7 @@ class Piece:
     datasets: tuple[str, ...]
     sheet: Sheet
     charts: Callable[[], dict[str, Chart]]
+    board: Board | None = None
 
     @property
     def about(self) -> str:
@@ -53,22 +56,24 @@ class Piece:
 
 def pieces(boards: Sequence[Board], overall: Sequence[Overall]) -> list[Piece]:
     """The sections in their order: standings over several data sets, then the boards."""
-    shown = [(each.setting, each.datasets, overall_sheet(each), partial(overall_charts, each)) for each in overall]
-    shown += [(b.setting, (b.setting.dataset,), sheet(b), partial(board_charts, b)) for b in boards]
+    shown: list[tuple[Any, ...]] = [
+        (each.setting, each.datasets, overall_sheet(each), partial(overall_charts, each)) for each in overall
+    ]
+    shown += [(b.setting, (b.setting.dataset,), sheet(b), partial(board_charts, b), b) for b in boards]
     return [Piece(f"table-{number}", *each) for number, each in enumerate(shown, 1)]
 
 
 def html(sections: Sequence[Piece], published: Sequence[Table]) -> tuple[str, dict[str, Chart]]:
     """The page, and the charts that are on it by the name of their file.
 
-    Standings come first with their charts, then the tables of boards and last their charts, until `LIMIT` is reached;
-    the page says what it had no room for.
+    Standings come first with their charts, then the tables of boards, their charts and last what methods have changed,
+    the best of each board first, until `LIMIT` is reached; the page says what it had no room for.
     """
     style, script = page_style(), page_script()
     frame = partial(
         render,
         "leaderboard.html.j2",
-        policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'",
+        policy=_policy(style, script),
         style=Markup(style),  # noqa: S704 - our own
         script=Markup(script),  # noqa: S704 - our own
         filters=_filters(sections),
@@ -82,14 +87,21 @@ def html(sections: Sequence[Piece], published: Sequence[Table]) -> tuple[str, di
     shown += room.fill(map(_bare, sections[standings:]))
     tables = room.fill((table, _published(table)) for table in published)
     drawn += room.fill(map(_drawn, shown[len(drawn) :]))
+    told = [piece.board for piece, _ in shown if piece.board]
+    changes = room.fill(change_parts(told))
     missing = {
         "table": len(sections) - len(shown),
         "table of published figures": len(published) - len(tables),
         "set of charts": len(shown) - len(drawn),
+        "change list": sum(len(changed_rows(board)) for board in told) - len(changes),
     }
+    with_charts = zip(
+        (piece for piece, _ in shown), [*(charts for charts, _ in drawn), *[{}] * len(shown)], strict=False
+    )
     page = frame(
         sections=[
-            (piece, _section(piece, drawn[i][0] if i < len(drawn) else {})) for i, (piece, _) in enumerate(shown)
+            (piece, _section(piece, charts, [text for board, text in changes if board is piece.board]))
+            for piece, charts in with_charts
         ],
         published=[text for _, text in tables],
         left_out=_left_out(missing),
@@ -128,8 +140,9 @@ def _drawn(shown: tuple[Piece, str]) -> tuple[dict[str, Chart], str]:
     return charts, _charts(charts)
 
 
-def _section(piece: Piece, charts: Mapping[str, Chart]) -> Markup:
-    return Markup(render("section.html.j2", piece=piece, charts=_charts(charts)))  # noqa: S704 - escaped there
+def _section(piece: Piece, charts: Mapping[str, Chart], changes: Sequence[str] = ()) -> Markup:
+    told = Markup("".join(changes))  # noqa: S704 - escaped there
+    return Markup(render("section.html.j2", piece=piece, charts=_charts(charts), changes=told))  # noqa: S704 - likewise
 
 
 def _charts(charts: Mapping[str, Chart]) -> Markup:
@@ -156,6 +169,12 @@ def _left_out(missing: Mapping[str, int]) -> str:
     if not lost:
         return ""
     return f"Left out for the size of this page: {listed(lost)}. leaderboard.md, .csv and .json hold all figures."
+
+
+def _policy(style: str, script: str) -> str:
+    """Nothing from elsewhere, no style or script but these, and of pictures those that the page carries."""
+    own = f"style-src {_hash(style)}; script-src {_hash(script)}; img-src data:"
+    return f"default-src 'none'; {own}; base-uri 'none'"
 
 
 def _hash(text: str) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import random
 import traceback
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
+from bench.changes import Changes
 from bench.clock import Clock
 from bench.data.dataset import Dataset
 from bench.data.split import Rows, Split
@@ -20,15 +22,22 @@ from bench.errors import BadInput
 from bench.names import BUCKETS, METRICS
 from bench.overlap import Overlap, clusters, overlap
 from bench.record import Record, Scores
+from bench.run.changes import Answered, find_changes
 from bench.run.workbench import Workbench
 from bench.score import DEPTH, score
 from bench.spec import Cell
 from methods import Judged, Problem, ProblemError, Unsuited, fit, parse
 
 
-def run_cell(
-    cell: Cell, identity: dict[str, Any], bench: Workbench, scratch: Path | None = None
-) -> tuple[Record, pd.DataFrame | None]:
+class Done(NamedTuple):
+    """What has become of a cell, as it is written: the latter two only of one that is `ok`."""
+
+    record: Record
+    per_query: pd.DataFrame | None = None
+    changes: Changes | None = None
+
+
+def run_cell(cell: Cell, identity: dict[str, Any], bench: Workbench, scratch: Path | None = None) -> Done:
     """Runs one cell; whatever goes wrong in it becomes a failed record with the reason.
 
     A method that is not for such a problem makes it a skipped one. What the method leaves in `scratch`, later cells of
@@ -36,22 +45,22 @@ def run_cell(
     """
     clock = Clock(bench.device)
     try:
-        measured, per_query = _measure(cell, identity, bench, clock, scratch)
+        measured, per_query, changes = _measure(cell, identity, bench, clock, scratch)
     except Unsuited as error:
-        return _record(cell, identity, clock, "skipped", reason=_reason(error)), None
+        return Done(_record(cell, identity, clock, "skipped", reason=_reason(error)))
     except Exception as error:  # noqa: BLE001 — a cell's failure must not stop its neighbours
-        return _record(cell, identity, clock, "failed", reason=_reason(error)), None
-    return _record(cell, identity, clock, "ok", **measured), per_query
+        return Done(_record(cell, identity, clock, "failed", reason=_reason(error)))
+    return Done(_record(cell, identity, clock, "ok", **measured), per_query, changes)
 
 
-def failed(cell: Cell, identity: dict[str, Any], device: torch.device, problem: BadInput) -> Record:
-    """The record of a cell that cannot run."""
-    return _record(cell, identity, Clock(device), "failed", reason=_reason(problem))
+def failed(cell: Cell, identity: dict[str, Any], device: torch.device, problem: BadInput) -> Done:
+    """A cell that cannot run."""
+    return Done(_record(cell, identity, Clock(device), "failed", reason=_reason(problem)))
 
 
 def _measure(
     cell: Cell, identity: dict[str, Any], bench: Workbench, clock: Clock, scratch: Path | None
-) -> tuple[dict[str, Any], pd.DataFrame]:
+) -> tuple[dict[str, Any], pd.DataFrame, Changes | None]:
     loaded = bench.load(cell.dataset, cell.limit)
     dataset = loaded.dataset
     split = bench.split(cell.dataset, cell.limit, identity["split"], cell.seed)
@@ -70,7 +79,9 @@ def _measure(
         told = _overlap(bench.wording_vectors(cell), train, test, split, corpus.n)
         per_query = pd.concat([_about(dataset, split, told), scores], axis=1)
     clock.counts |= {"documents": corpus.n, **{f"{name}_queries": len(rows) for name, rows in vars(split).items()}}
-    return {"metrics": _means(scores, told), "chosen": dict(tuned.chosen)}, per_query
+    untuned = bench.untuned(replace(cell, method="none", split=identity["split"]))
+    changes = find_changes(dataset, split, untuned, Answered.scored(ranking, scores), tuned)
+    return {"metrics": _means(scores, told), "chosen": dict(tuned.chosen)}, per_query, changes
 
 
 def _about(dataset: Dataset, split: Split, told: Overlap) -> pd.DataFrame:

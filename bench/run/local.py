@@ -88,11 +88,11 @@ def run_cells(planned: Sequence[Planned], bench: Workbench, results: Results) ->
     for scratch, some in groupby(due, key=lambda each: results.scratch(each.identity)):
         for each in some:
             if each.problem:
-                record, per_query = failed(each.cell, each.identity, bench.device, each.problem), None
+                done = failed(each.cell, each.identity, bench.device, each.problem)
             else:
-                record, per_query = run_cell(each.cell, each.identity, bench, scratch)
-            write_task_result(results.folder, record)
-            results.write(record, per_query)
-            yield each.cell, record
+                done = run_cell(each.cell, each.identity, bench, scratch)
+            write_task_result(results.folder, done.record)
+            results.write(*done)
+            yield each.cell, done.record
         rmtree(scratch, ignore_errors=True)
     results.forget_repaired()

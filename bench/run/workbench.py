@@ -22,8 +22,10 @@ from bench.embed.encoders import open_encoder
 from bench.embed.store import Cost, Embeddings, IdentifiedEncoder, PaidEncoder, Store
 from bench.errors import BadInput
 from bench.record import SCHEMA_VERSION
+from bench.run.changes import Answered
+from bench.score import DEPTH, score
 from bench.spec import Cell
-from methods import Chain, Corpus, Item, Method, Picture, Role, hyperparameters, parse
+from methods import Chain, Corpus, Item, Method, Picture, Role, hyperparameters, parse, top_k
 
 Progress = Callable[[str, int, int], None]
 P = ParamSpec("P")
@@ -60,6 +62,7 @@ class Workbench:
         self.split = lru_cache(maxsize=None)(self._split)
         self.encoder = _once(lru_cache(maxsize=None)(self._encoder))
         self.embeddings = lru_cache(maxsize=4)(self._embeddings)
+        self.untuned = lru_cache(maxsize=1)(self._untuned)
 
     def identity(self, cell: Cell) -> dict[str, Any]:
         """Everything that can change the cell's result.
@@ -139,6 +142,14 @@ class Workbench:
         except BadInput:
             return None
         return self.embeddings(cell.dataset, cell.limit, "minilm", "query").in_memory()
+
+    def _untuned(self, cell: Cell) -> Answered:
+        """What the vectors of the encoder find for the test queries of a cell whose split is not "default"."""
+        dataset = self.load(cell.dataset, cell.limit).dataset
+        rows = torch.from_numpy(self.split(cell.dataset, cell.limit, cell.split, cell.seed).test)
+        vectors = self.query_vectors(cell)[0][rows]
+        found = top_k(vectors, self.corpus(cell)[0], DEPTH, exclude=dataset.exclude.take(rows), device=self.device)
+        return Answered.scored(found, score(found, dataset.qrels.take(rows)))
 
     def _load(self, name: str, limit: int | None) -> Loaded:
         began = time.perf_counter()

@@ -44,9 +44,10 @@ def test_overhead_of_a_cell(
 
     def one_cell() -> None:
         began = time.perf_counter()
-        record, per_query = run_cell(cell, bench.identity(cell), bench)
-        results.write(record, per_query)
+        done = run_cell(cell, bench.identity(cell), bench)
+        results.write(*done)
         wall = time.perf_counter() - began
+        record = done.record
         assert record.status == "ok", record.reason
         assert record.counts["test_queries"] == QUERIES // 5
         overheads.append(1000 * (wall - sum(record.seconds.get(phase, 0.0) for phase in SHARED)))

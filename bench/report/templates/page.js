@@ -19,7 +19,7 @@ function sort(table, heads, column) {
   heads[column].setAttribute("aria-sort", rising ? "ascending" : "descending");
 }
 
-for (const table of document.querySelectorAll("table")) {
+for (const table of document.querySelectorAll("table:not(.grouped)")) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => {
     const button = document.createElement("button");

@@ -34,7 +34,6 @@ from bench.report.comparisons import (
 )
 from bench.report.diff import compare_folders
 from bench.report.render import comma_separated
-from bench.report.versus import compare_methods
 from bench.report.words import clean, place
 
 if TYPE_CHECKING:  # they bring torch, and a report needs none
@@ -217,6 +216,8 @@ def print_boards(folder: Path, as_json: bool) -> None:
 
 def print_versus(folder: Path, first: str, second: str, as_json: bool) -> None:
     """Compares two methods of a results folder and prints what differs, board by board."""
+    from bench.report.versus import compare_methods  # it brings torch
+
     compared, incomplete = compare_methods(folder, first, second)
     if as_json:
         named = {"first": first, "second": second}

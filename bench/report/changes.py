@@ -10,7 +10,8 @@ from textwrap import shorten
 from typing import Any
 
 from bench.changes import Change, Changes, Moves, Place, Snippet, read_changes
-from bench.report.board import BASELINE, Board
+from bench.names import BASELINE
+from bench.report.board import Board
 from bench.report.templating import render
 from bench.report.words import GAP, TO, clean, listed, plural
 

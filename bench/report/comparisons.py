@@ -6,14 +6,16 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.report.diff import Cells, Diff, Row, Verdict
 from bench.report.difference import Difference
 from bench.report.sheet import ABOVE, BELOW, Line, Table
 from bench.report.significance import DRAWS, LEVEL
-from bench.report.versus import Query, Versus
 from bench.report.words import GAP, TO, clean, place, plural, seed_range, signed, thousandths, title
+
+if TYPE_CHECKING:  # it brings torch
+    from bench.report.versus import Query, Versus
 
 _MARKS = {1: f"{ABOVE} ", 0: "", -1: f"{BELOW} "}
 _VERDICTS: dict[Verdict, str] = {

@@ -91,8 +91,8 @@ def html(sections: Sequence[Piece], published: Sequence[Table]) -> tuple[str, di
     changes = room.fill(change_parts(told))
     missing = {
         "table": len(sections) - len(shown),
-        "table of published figures": len(published) - len(tables),
-        "set of charts": len(shown) - len(drawn),
+        "published table": len(published) - len(tables),
+        "chart set": len(shown) - len(drawn),
         "change list": sum(len(changed_rows(board)) for board in told) - len(changes),
     }
     with_charts = zip(

@@ -96,7 +96,7 @@ def test_charts_and_then_tables_are_left_out_of_a_page_that_grows_too_large(
     fewer = written(cells)
     assert fewer.count("<svg") < whole.count("<svg")
     assert fewer.count("<section") == whole.count("<section")
-    assert "Left out for the size of this page: 1 set of charts." in fewer
+    assert "Left out for the size of this page: 1 chart set." in fewer
     assert figures(cells) == {
         *(f"{name}-minilm-{chart}.svg" for name in "ab" for chart in ("gain", "ndcg", "nearest")),
         "overall-minilm-gain.svg",

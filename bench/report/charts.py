@@ -1,4 +1,4 @@
-"""Two kinds of charts as SVG, sized in pixels at which their text is read; positions are rounded to a tenth.
+"""Three kinds of charts as SVG, sized in pixels at which their text is read; positions are rounded to a tenth.
 
 A chart's colours and fonts are the style sheet's, so that one drawing serves a light page, a dark one and paper.
 """
@@ -80,6 +80,43 @@ class Panel:
     title: str
     level: float | None
     dots: tuple[Dot | None, ...]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line through points (x, y), one or more, x from zero and rising."""
+
+    name: str
+    points: tuple[tuple[float, float], ...]
+
+
+def curves(caption: str, along: str, lines: Sequence[Curve]) -> Chart:
+    """Values along a logarithmic axis, with the names at the right, in the order of the lines.
+
+    Args:
+        caption: what it shows.
+        along: what the axis shows.
+        lines: one or more, at least one of which has an x above zero; a point at zero stands at the left edge.
+    """
+    height = max(330, 60 + _ROW * len(lines))
+    logs = [math.log10(x) for line in lines for x, _ in line.points if x > 0]
+    first, last = min(logs) - 0.1, max(logs) + 0.1
+    values = [value for line in lines for _, value in line.points]
+    ticks = _ticks(min(values), max(values))
+    x, y = Axis(first, last, 52, WIDTH + 120), Axis(ticks[0], ticks[-1], height - 44, 14)
+    body = render(
+        "curves.svg.j2",
+        x=x,
+        y=y,
+        along=along,
+        columns=[(x.at(power), f"{10**power:,.0f}") for power in range(math.ceil(first), math.floor(last) + 1)],
+        rows=[(y.at(tick), f"{tick:g}") for tick in ticks],
+        lines=[
+            (line.name, [(x.at(math.log10(at) if at > 0 else first), y.at(value)) for at, value in line.points])
+            for line in lines
+        ],
+    )
+    return Chart(caption, WIDE, height, Markup(body))  # noqa: S704 - escaped by the template
 
 
 def scatter(caption: str, points: Sequence[Point], words: Sequence[str]) -> Chart:

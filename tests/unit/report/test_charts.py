@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.report.charts import Axis, Chart, Dot, Panel, Point, _ticks, dots, scatter
+from bench.report.charts import Axis, Chart, Curve, Dot, Panel, Point, _ticks, curves, dots, scatter
+from bench.report.figures import distinct
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = '<script>alert("1")</script>&amp;]]>'
@@ -105,6 +106,46 @@ def test_dots_leave_gaps_and_centre_their_intervals() -> None:
     centre = float(rows[0].findall(f"{SVG}circle")[0].attrib["cx"])
     assert (float(start) + float(end)) / 2 == pytest.approx(centre, abs=0.1)
     assert float(level.attrib["d"][1:].split()[0]) == pytest.approx(float(start), abs=0.1)
+
+
+@given(st.lists(st.lists(st.tuples(st.floats(0, 1e6), gains), min_size=1, max_size=6), min_size=1, max_size=10))
+def test_curves_keep_the_order_of_both_axes(lines: list[list[tuple[float, float]]]) -> None:
+    lines[0].append((10.0, 0.5))
+    chart = curves("dev", "encodes", [Curve("a", tuple(line)) for line in lines])
+    drawn = [
+        [(float(each.attrib["cx"]), float(each.attrib["cy"])) for each in group.findall(f"{SVG}circle")[:-1]]
+        for group in parsed(chart).findall(f"{SVG}g")  # the last circle belongs to the name
+    ]
+    assert [len(line) for line in drawn] == [len(line) for line in lines]
+    pairs = [
+        (where, at) for line, places in zip(lines, drawn, strict=True) for at, where in zip(line, places, strict=True)
+    ]
+    for (one, (x, y)), (other, (u, v)) in combinations(pairs, 2):
+        if x < u:
+            assert one[0] <= other[0]
+        if y < v:
+            assert one[1] >= other[1]
+
+
+def test_names_of_curves_stand_below_each_other_inside_the_chart() -> None:
+    chart = curves("dev", "encodes", [Curve(f"method {i}", ((0.0, 0.1), (100.0, 0.2))) for i in range(30)])
+    tree = parsed(chart)
+    ups = [float(group.find(f"{SVG}text").attrib["y"]) for group in tree.findall(f"{SVG}g")]  # type: ignore[union-attr]
+    assert all(later - earlier >= 12 for earlier, later in pairwise(ups))
+    assert ups[-1] < chart.height
+
+
+def test_names_in_a_chart_leave_out_the_settings_that_all_have() -> None:
+    assert distinct(["none", "c[a=1,b=2]", "c[a=1,b=3]", "c[a=1]"]) == {
+        "none": "none",
+        "c[a=1,b=2]": "b=2",
+        "c[a=1,b=3]": "b=3",
+        "c[a=1]": "c",
+    }
+    several = ["adaptor", "adaptor[side=document]", "f[x=1]", "g[x=1,y=2]", "g[x=1,y=3]", "f[x=1]+n"]
+    assert list(distinct(several).values()) == [
+        *("adaptor", "adaptor[side=document]", "f[x=1]", "g[y=2]", "g[y=3]", "f[x=1]+n")
+    ]
 
 
 def test_a_file_holds_names_as_text_and_needs_no_style_of_a_page() -> None:

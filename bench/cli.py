@@ -83,6 +83,7 @@ def main() -> None:
     show_default=True,
     help="Which cells run again although they have a record.",
 )
+@click.option("--keep", is_flag=True, help="Keep what the methods learn, in artefacts/ of the results folder.")
 @click.option("--dry-run", is_flag=True, help="Show the cells, which would run, and about what that costs.")
 @click.option(
     "--wandb",
@@ -97,6 +98,7 @@ def run(  # noqa: PLR0913, PLR0917 — one a command-line option
     trust_remote_code: bool,
     out: Path | None,
     overwrite: Literal["never", "failed", "always"],
+    keep: bool,
     dry_run: bool,
     wandb: Mode | None,
     as_json: bool,
@@ -125,17 +127,17 @@ def run(  # noqa: PLR0913, PLR0917 — one a command-line option
         view.rows(asked)
         bench = Workbench(open_device(device), view.encoding, trust_remote_code=trust_remote_code)
         if dry_run:
-            states, estimates = foresee(cells, bench, results, overwrite)
+            states, estimates = foresee(cells, bench, results, overwrite, keep=keep)
             view.costs(bench.costs(cell for cell, state in states if state == "would run"))
             print_foresight(states, estimates, as_json=as_json)
             return
-        planned = plan(cells, bench, results, overwrite)
+        planned = plan(cells, bench, results, overwrite, keep=keep)
         costs = bench.costs(each.cell for each in planned if each.due and not each.problem)
         view.costs(costs)
         planned = checked(planned, costs)
         view.begin(planned)
         failed = 0
-        for cell, record in run_cells(planned, bench, results):
+        for cell, record in run_cells(planned, bench, results, keep=keep):
             view.done(cell, record)
             failed += record.status == "failed"
     print_boards(results.folder, as_json)

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from bench.data.catalogue import entry
 from bench.data.mteb_tasks import MtebTask
 from bench.names import MAIN, METRICS
-from bench.record import Record, cell_id, write_whole
+from bench.record import Record, cell_id
+from bench.whole import write_whole
 
 LONGEST = 200  # bytes of a folder's name, of which file systems take 255
 # BEIR's data sets, as mteb calls them.

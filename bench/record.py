@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bench.changes import Changes
 from bench.errors import BadInput, first_fault
+from bench.whole import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,6 +127,10 @@ class Results:
         rest = {name: value for name, value in identity.items() if name not in OF_METHOD}
         return self.folder / ".scratch" / cell_id(rest)
 
+    def artefact(self, identity: dict[str, Any]) -> Path:
+        """Where what the method of this cell has learnt is, if it was kept: a folder as `Tuned.save` writes it."""
+        return self.folder / "artefacts" / cell_id(identity)
+
     def path(self, identity: dict[str, Any]) -> Path:
         """Where the record of the cell with this identity is, if it has run."""
         return self.folder / "records" / f"{cell_id(identity)}.json"
@@ -145,17 +149,3 @@ def _read(path: Path) -> Record:
         return Record.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise BadInput(f"{path}: {first_fault(error)}; delete the file, and the cell runs again") from None
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all, with its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -10,7 +10,6 @@ from typing import Protocol
 
 from bench.cache import cache_folder
 from bench.data import beir_sets, paper_sets
-from bench.data._whole import make_whole
 from bench.data.archive import Archive
 from bench.data.captions import COCO_CAPTIONS, FLICKR_CAPTIONS
 from bench.data.counts import Counts
@@ -21,6 +20,7 @@ from bench.data.hub import Hub
 from bench.data.mteb_tasks import MTEB, MtebTask
 from bench.data.packages import Packages
 from bench.errors import BadInput
+from bench.whole import make_whole
 from methods import nearest_name
 
 FOLDER = "folder:"

@@ -11,7 +11,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from bench.names import MAIN
-from bench.record import write_whole
 from bench.report.board import SUBSETS, Board, Row
 from bench.report.entrants import SETTING, Setting
 from bench.report.json_form import as_json
@@ -22,6 +21,7 @@ from bench.report.published import compare_published
 from bench.report.published_sheet import PUBLISHED, published_tables
 from bench.report.sheet import INTRODUCTION, Sheet, Table
 from bench.report.significance import TESTS
+from bench.whole import write_whole
 
 FIGURES = "figures"
 _KEYS = (*SETTING, "method", "seeds", "seeds_done", "mark")

@@ -26,6 +26,7 @@ from bench.run.changes import Answered, find_changes
 from bench.run.workbench import Workbench
 from bench.score import DEPTH, score
 from bench.spec import Cell
+from bench.whole import make_whole
 from methods import Judged, Problem, ProblemError, Unsuited, fit, parse
 
 
@@ -37,15 +38,17 @@ class Done(NamedTuple):
     changes: Changes | None = None
 
 
-def run_cell(cell: Cell, identity: dict[str, Any], bench: Workbench, scratch: Path | None = None) -> Done:
+def run_cell(
+    cell: Cell, identity: dict[str, Any], bench: Workbench, scratch: Path | None = None, artefact: Path | None = None
+) -> Done:
     """Runs one cell; whatever goes wrong in it becomes a failed record with the reason.
 
     A method that is not for such a problem makes it a skipped one. What the method leaves in `scratch`, later cells of
-    the same data set, encoder and seed go on from.
+    the same data set, encoder and seed go on from. What it has learnt is written to `artefact`, whole or not at all.
     """
     clock = Clock(bench.device)
     try:
-        measured, per_query, changes = _measure(cell, identity, bench, clock, scratch)
+        measured, per_query, changes = _measure(cell, identity, bench, clock, scratch, artefact)
     except Unsuited as error:
         return Done(_record(cell, identity, clock, "skipped", reason=_reason(error)))
     except Exception as error:  # noqa: BLE001 — a cell's failure must not stop its neighbours
@@ -59,7 +62,12 @@ def failed(cell: Cell, identity: dict[str, Any], device: torch.device, problem: 
 
 
 def _measure(
-    cell: Cell, identity: dict[str, Any], bench: Workbench, clock: Clock, scratch: Path | None
+    cell: Cell,
+    identity: dict[str, Any],
+    bench: Workbench,
+    clock: Clock,
+    scratch: Path | None,
+    artefact: Path | None,
 ) -> tuple[dict[str, Any], pd.DataFrame, Changes | None]:
     loaded = bench.load(cell.dataset, cell.limit)
     dataset = loaded.dataset
@@ -81,6 +89,8 @@ def _measure(
     clock.counts |= {"documents": corpus.n, **{f"{name}_queries": len(rows) for name, rows in vars(split).items()}}
     untuned = bench.untuned(replace(cell, method="none", split=identity["split"]))
     changes = find_changes(dataset, split, untuned, Answered.scored(ranking, scores), tuned)
+    if artefact:
+        make_whole(artefact, tuned.save)
     return {"metrics": _means(scores, told), "chosen": dict(tuned.chosen)}, per_query, changes
 
 

@@ -94,7 +94,7 @@ def total(estimates: Sequence[Estimate]) -> Estimate:
 
 
 def foresee(
-    cells: Sequence[Cell], bench: Workbench, results: Results, overwrite: Overwrite
+    cells: Sequence[Cell], bench: Workbench, results: Results, overwrite: Overwrite, *, keep: bool = False
 ) -> tuple[list[tuple[Cell, str]], list[Estimate]]:
     """Says what a run would do with each cell, and about what that costs.
 
@@ -107,7 +107,7 @@ def foresee(
         some = list(group)
         here = is_at_hand(dataset)
         if here:
-            found = [_state(each) for each in plan(some, bench, results, overwrite)]
+            found = [_state(each) for each in plan(some, bench, results, overwrite, keep=keep)]
         else:
             found = ["would fetch"] * len(some)
         states += zip(some, found, strict=True)

@@ -41,7 +41,9 @@ class Planned:
         return self.stands is None
 
 
-def plan(cells: Sequence[Cell], bench: Workbench, results: Results, overwrite: Overwrite) -> list[Planned]:
+def plan(
+    cells: Sequence[Cell], bench: Workbench, results: Results, overwrite: Overwrite, *, keep: bool = False
+) -> list[Planned]:
     """Finds out what is to be done before anything is.
 
     Args:
@@ -49,6 +51,7 @@ def plan(cells: Sequence[Cell], bench: Workbench, results: Results, overwrite: O
         bench: opens the data sets and encoders.
         results: where records are.
         overwrite: "failed" lets a failed record stand no longer, "always" none, "never" all.
+        keep: whether a record stands only beside what its method has learnt.
     """
     planned = []
     for cell in cells:
@@ -59,7 +62,8 @@ def plan(cells: Sequence[Cell], bench: Workbench, results: Results, overwrite: O
             continue
         record = None if overwrite == "always" else results.find(identity)
         stands = record is not None and (record.status != "failed" or overwrite == "never")
-        planned.append(Planned(cell, identity, record if stands else None))
+        lacks = keep and record is not None and record.status == "ok" and not results.artefact(identity).exists()
+        planned.append(Planned(cell, identity, record if stands and not lacks else None))
     return planned
 
 
@@ -82,15 +86,21 @@ def checked(planned: Sequence[Planned], paid: Iterable[PaidEncoder]) -> list[Pla
     return found
 
 
-def run_cells(planned: Sequence[Planned], bench: Workbench, results: Results) -> Iterator[tuple[Cell, Record]]:
-    """Runs the cells that are due, writes their records (and what mteb reads), and yields each as it is done."""
+def run_cells(
+    planned: Sequence[Planned], bench: Workbench, results: Results, *, keep: bool = False
+) -> Iterator[tuple[Cell, Record]]:
+    """Runs the cells that are due, writes their records (and what mteb reads), and yields each as it is done.
+
+    What their methods have learnt is written with `keep`, and otherwise no longer there.
+    """
     due = [each for each in planned if each.due]
     for scratch, some in groupby(due, key=lambda each: results.scratch(each.identity)):
         for each in some:
             if each.problem:
                 done = failed(each.cell, each.identity, bench.device, each.problem)
             else:
-                done = run_cell(each.cell, each.identity, bench, scratch)
+                rmtree(artefact := results.artefact(each.identity), ignore_errors=True)
+                done = run_cell(each.cell, each.identity, bench, scratch, artefact if keep else None)
             write_task_result(results.folder, done.record)
             results.write(*done)
             yield each.cell, done.record

@@ -51,7 +51,7 @@ def _track(question: Question, scratch: Path) -> Tracked:
     def write(run_id: str) -> Path:
         record = records[run_id]
         above = gain.get(cell_id(record.identity))
-        return write_run(run_id, record, above, results.per_query(record), question.group, scratch)
+        return write_run(run_id, record, above, results, question.group, scratch)
 
     if question.mode != "offline" and has_key():
         return _online(records, write, scratch, dry_run=question.dry_run)

@@ -12,7 +12,7 @@ import pandas as pd
 import wandb
 
 from bench.names import BASELINE, MAIN
-from bench.record import OF_METHOD, Record, cell_id
+from bench.record import OF_METHOD, Record, Results, cell_id
 
 LONGEST_TAG = 64  # characters that W&B takes
 
@@ -32,14 +32,14 @@ def setting(record: Record) -> str:
     return f"{record.dataset} · {record.encoder} · {record.identity['accelerator']} · {cell_id(shared)[:8]}"
 
 
-def write_run(run_id: str, record: Record, gain: float | None, per_query: Path, group: str, folder: Path) -> Path:
+def write_run(run_id: str, record: Record, gain: float | None, results: Results, group: str, folder: Path) -> Path:
     """Writes an offline run.
 
     Args:
         run_id: of the run.
         record: of a cell that is `ok` or `failed`; the run of the latter is marked as failed.
         gain: in the main metric over the baseline, if that is known.
-        per_query: the Parquet file of an `ok` one.
+        results: where the scores of an `ok` one are, and what its method has learnt if that was kept.
         group: of the run.
         folder: to write into.
 
@@ -62,7 +62,9 @@ def write_run(run_id: str, record: Record, gain: float | None, per_query: Path, 
     )
     _log_curves(run, record.curves)
     if record.status == "ok":
-        run.log({"per_query": _table(per_query)})
+        run.log({"per_query": _table(results.per_query(record))})
+    if (artefact := results.artefact(record.identity)).is_dir():
+        run.log_artifact(artefact, name=cell_id(record.identity), type="tuned")
     run.summary.update(summary(record, gain))
     run.finish(exit_code=int(record.status == "failed"))
     return Path(run.dir).parent

@@ -161,6 +161,7 @@ def test_hostile_names_are_text(visit: Visitor, boards: list[Board], written: An
         boards[2],
         setting=replace(boards[2].setting, dataset=script, encoder=image, accelerator=markup),
         rows=rows,
+        changes={row.method: {} for row in rows},
         remarks=(Remark(markup, "failed", "".join(HOSTILE), (0,)),),
     )
     seen = visit(written([*boards[:2], board]))

@@ -24,7 +24,7 @@ from bench.embed.encoders import open_encoder
 from bench.names import BUCKETS, METRICS
 from bench.record import Record, Results, cell_id
 from bench.run import local
-from methods import Method, Problem, ProblemError, Unsuited, VectorTuned, _registry
+from methods import Method, Problem, ProblemError, Unsuited, VectorTuned, _registry, fit, parse
 
 
 @dataclass(frozen=True)
@@ -452,3 +452,21 @@ def test_scratch_is_shared_by_cells_that_differ_in_the_method_alone_and_cleared(
     monkeypatch.setattr(Failing, "error", None)
     run("failing")
     assert not left.exists()
+
+
+def test_what_a_method_has_learnt_is_kept_when_asked_for(run: Run, ran: list[str], tmp_path: Path) -> None:
+    Spy.given.clear()
+    run("spy,nudge-n")
+    identity = records(tmp_path / "out")["nudge-n"].identity
+    artefact = Results(tmp_path / "out").artefact(identity)
+    assert not artefact.exists()
+    run("nudge-n", "--keep")
+    assert len(ran) == 3, "a record alone is not enough"
+    run("nudge-n", "--keep")
+    assert len(ran) == 3
+    (problem,) = Spy.given
+    kept = parse("nudge-n").load(artefact, problem.corpus)
+    again = fit(parse("nudge-n"), problem)
+    assert kept.search(problem.dev, 5).rows.equal(again.search(problem.dev, 5).rows)
+    run("nudge-n", "--overwrite", "always")
+    assert not artefact.exists(), "it would be of an earlier run"

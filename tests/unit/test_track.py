@@ -60,6 +60,9 @@ def cells(tmp_path_factory: pytest.TempPathFactory, write_cell: WriteCell) -> di
     """A folder with a tuned, a failed and a skipped cell, tracked offline."""
     folder = tmp_path_factory.mktemp("results") / "mine"
     tuned = write_cell(folder, **TUNED)
+    kept = Results(folder).artefact(tuned.identity)
+    kept.mkdir(parents=True)
+    (kept / "tuned.json").write_text("{}")
     failed = write_cell(folder, 1, "failed")
     write_cell(folder, 2, "skipped")
     tracked = track(Results(folder), "suite", "offline")
@@ -114,6 +117,12 @@ def test_a_runs_summary_holds_metrics_and_costs(cells: dict[str, Any]) -> None:
         "gamma": 0.5,
     }
     assert (found["state"], found["exit_code"]) == ("finished", 0)
+
+
+def test_what_was_kept_goes_along(cells: dict[str, Any], written: list[dict[str, Any]]) -> None:
+    (kept,) = (each for each in of_type(written, "artifact") if each["type"] == "tuned")
+    assert kept["name"] == cell_id(cells["tuned"].identity)
+    assert [each["path"] for each in kept["manifest"]["contents"]] == ["tuned.json"]
 
 
 def test_each_curve_has_its_own_steps(written: list[dict[str, Any]]) -> None:

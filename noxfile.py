@@ -88,6 +88,16 @@ def page(session: nox.Session) -> None:
     run(session, "pytest", "tests/page", *session.posargs)
 
 
+@nox.session(default=False, venv_backend="none")
+def picture(session: nox.Session) -> None:
+    """The picture of the page that README.md shows, taken by Chromium."""
+    folder = ROOT / "results" / "embedded"
+    quiet = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--hide-scrollbars")
+    picture = f"--screenshot={folder / 'leaderboard.png'}"
+    page = (folder / "leaderboard.html").as_uri()
+    session.run("chromium", "--headless", *quiet, "--window-size=1120,1420", picture, page, external=True)
+
+
 @nox.session(default=False, **in_toolchain)
 def leaderboard(session: nox.Session) -> None:
     """Write the leaderboards of all committed results, and the board that README.md shows."""

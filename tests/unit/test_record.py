@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bench import record as record_module
 from bench.errors import BadInput
 from bench.record import Record, Results, cell_id
 
@@ -165,7 +165,7 @@ def test_scores_that_cannot_be_written_leave_nothing_behind(tmp_path: Path) -> N
 
 def test_a_crash_while_writing_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(record_module.os, "fsync", crash)
+        patch.setattr(os, "fsync", crash)
         with pytest.raises(OSError, match="disk is gone"):
             Results(tmp_path).write(made(), PER_QUERY)
     assert files(tmp_path) == []
@@ -178,7 +178,7 @@ def test_a_crash_while_writing_leaves_the_earlier_record(tmp_path: Path, monkeyp
     before = {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
 
     with monkeypatch.context() as patch:
-        patch.setattr(record_module.os, "fsync", crash)
+        patch.setattr(os, "fsync", crash)
         with pytest.raises(OSError, match="disk is gone"):
             results.write(made(metrics={"ndcg@10": 0.0}), PER_QUERY)
     assert {name: (tmp_path / name).read_bytes() for name in files(tmp_path)} == before

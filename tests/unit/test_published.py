@@ -11,7 +11,7 @@ import pytest
 from bench.report import leaderboards, load_boards
 
 ROOT = Path(__file__).parents[2]
-FIGURES = re.compile(r"^(?:\||SPEED|MEMORY|EXACT|CURVE|STORE|LOAD).*\n", re.MULTILINE)
+FIGURES = re.compile(r"^(?:\||SPEED|MEMORY|EXACT|CURVE|STORE|LOAD|REPORT).*\n", re.MULTILINE)
 COMMITTED = sorted(path.parent for path in (ROOT / "results").glob("*/records") if path.parent.name != "local")
 
 

@@ -130,6 +130,11 @@ class Board:
     replaced: dict[str, int]
     changes: dict[str, dict[int, Path]]
 
+    @property
+    def complete(self) -> dict[str, Figures]:
+        """The figures of the complete rows, by label, in their order."""
+        return {row.method: row.figures for row in self.rows if row.figures}
+
 
 def load_boards(folder: Path) -> list[Board]:
     """Reads a results folder into boards, sorted by what they are about.
@@ -170,16 +175,21 @@ def _figures(entrant: Entrant, query_half_width: float | None) -> Figures:
     scalars = [name for name, value in metrics[0].items() if isinstance(value, float)]
     over_seeds = {name: np.array([cell[name] for cell in metrics]) for name in scalars}
     subsets = {name: _pooled([cell.get(name, {}) for cell in metrics]) for name in SUBSETS}
-    seconds = [record.fit_seconds for record in records if record.fit_seconds is not None]
     return Figures(
         means={name: float(values.mean()) for name, values in over_seeds.items()},
         by_seed=tuple(over_seeds[MAIN].tolist()),
         half_width=t_half_width(over_seeds[MAIN]),
         query_half_width=query_half_width,
         subsets={name: subset for name, subset in subsets.items() if subset},
-        fit_seconds=float(np.mean(seconds)) if len(seconds) == len(records) else None,
+        fit_seconds=mean_if_known([record.fit_seconds for record in records]),
         encodes=Encodes.of(records),
     )
+
+
+def mean_if_known(values: Sequence[float | None]) -> float | None:
+    """The mean; None when one of the values is not known."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if len(known) == len(values) else None
 
 
 def _with_buckets(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ _SCATTER = f"Gain in NDCG@10 over {BASELINE} against the time to fit, with the P
 
 def board_charts(board: Board) -> dict[str, Chart]:
     """The charts for which the board has figures: `gain`, `ndcg`, `nearest` and `encodes`."""
-    complete = {row.method: row.figures for row in board.rows if row.figures}
+    complete = board.complete
     if len(complete) < 2:
         return {}
     lead = [row.mark != "" for row in board.rows if row.figures]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bench.names import BASELINE
-from bench.report.board import Board, Figures
+from bench.report.board import Board, Figures, mean_if_known
 from bench.report.entrants import Setting
 from bench.report.significance import FloatArray, IntArray, t_half_width
 
@@ -110,21 +110,17 @@ def efficient(points: Mapping[str, tuple[float, float | None]]) -> set[str]:
 
 def gains_and_costs(board: Board) -> dict[str, tuple[float, float | None]]:
     """The gain and the fit seconds of every complete row; empty where the baseline is not complete."""
-    complete = _complete(board)
+    complete = board.complete
     if BASELINE not in complete:
         return {}
     gains = {row.method: row.against.gain if row.against else 0.0 for row in board.rows}
     return {method: (gains[method], figures.fit_seconds) for method, figures in complete.items()}
 
 
-def _complete(board: Board) -> dict[str, Figures]:
-    return {row.method: row.figures for row in board.rows if row.figures}
-
-
 def _chosen(boards: Sequence[Board]) -> tuple[list[Board], dict[str, str]]:
     with_baseline: dict[str, list[Board]] = {board.setting.dataset: [] for board in boards}
     for board in boards:
-        if BASELINE in _complete(board):
+        if BASELINE in board.complete:
             with_baseline[board.setting.dataset].append(board)
     left_out = {
         name: f"{BASELINE} is not complete" if not found else "there are several versions of its data"
@@ -135,7 +131,7 @@ def _chosen(boards: Sequence[Board]) -> tuple[list[Board], dict[str, str]]:
 
 
 def _standings(boards: Sequence[Board]) -> tuple[Standing, ...]:
-    complete = [_complete(board) for board in boards]
+    complete = [board.complete for board in boards]
     done = {row.method: 0 for board in boards for row in board.rows}
     for figures in complete:
         for method in figures:
@@ -153,7 +149,7 @@ def _averages(
     """The averages of methods that are complete on all boards; the baseline is among them."""
     by_seed = {m: [np.array(figures[m].by_seed) - figures[BASELINE].by_seed for figures in complete] for m in methods}
     gains = {method: float(np.mean([sample.mean() for sample in by_seed[method]])) for method in methods}
-    seconds = {method: _mean([figures[method].fit_seconds for figures in complete]) for method in methods}
+    seconds = {method: mean_if_known([figures[method].fit_seconds for figures in complete]) for method in methods}
     levels = np.array([[np.mean(figures[method].by_seed) for method in methods] for figures in complete])
     ranks = _ranks(levels).mean(0)
     wins, losses = _wins_and_losses(boards, methods)
@@ -174,11 +170,6 @@ def _averages(
     }
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if len(known) == len(values) else None
-
-
 def _ranks(levels: FloatArray) -> FloatArray:
     """Of (boards, methods) levels, the (boards, methods) ranks."""
     above = (levels[:, None, :] > levels[:, :, None]).sum(2)
@@ -191,7 +182,7 @@ def _wins_and_losses(boards: Sequence[Board], methods: Sequence[str]) -> tuple[I
     wins = losses = np.zeros(len(methods), np.intp)
     for board in boards:
         if board.comparison:
-            places = list(_complete(board))
+            places = list(board.complete)
             among = np.ix_(*[[places.index(method) for method in methods]] * 2)
             wins = wins + board.comparison.better[among].sum(1)
             losses = losses + board.comparison.better[among].sum(0)

@@ -203,7 +203,7 @@ def _legend(board: Board) -> str:
 
 
 def _nearest(board: Board) -> Table | None:
-    complete = {row.method: row.figures.subsets for row in board.rows if row.figures}
+    complete = {method: figures.subsets for method, figures in board.complete.items()}
     sizes = {name: subset.queries for subsets in complete.values() for name, subset in subsets.items()}
     buckets = [bucket for bucket in BUCKETS if bucket in sizes]
     baseline = complete.get(BASELINE, {})
@@ -234,7 +234,7 @@ def _nearest(board: Board) -> Table | None:
 
 
 def _encodes(board: Board) -> Table | None:
-    told = [(row.method, row.figures, row.figures.encodes) for row in board.rows if row.figures and row.figures.encodes]
+    told = [(method, figures, figures.encodes) for method, figures in board.complete.items() if figures.encodes]
     most = max((encodes.total for *_, encodes in told), default=0.0)
 
     def line(method: str, figures: Figures, encodes: Encodes) -> Line:

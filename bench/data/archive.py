@@ -43,6 +43,9 @@ class Archive:
                 raise BadInput(f"{path}: holds no {self.inside}/corpus.jsonl; delete the file")
             for member in within:
                 target = folder / PurePosixPath(member).relative_to(self.inside)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with packed.open(member) as source, target.open("wb") as file:
-                    shutil.copyfileobj(source, file, CHUNK)
+                try:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    with packed.open(member) as source, target.open("wb") as file:
+                        shutil.copyfileobj(source, file, CHUNK)
+                except (FileExistsError, IsADirectoryError, NotADirectoryError):
+                    raise BadInput(f"{path}: holds {member!r} as a file and as a folder; delete the file") from None

@@ -66,10 +66,13 @@ def read_icons(data_set: str) -> Icons:
     path = Path(str(distribution(PACKAGE).locate_file(DATABASE)))
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
-            svg = dict(database.execute("SELECT name, svg FROM icons ORDER BY name"))
+            drawn = database.execute("SELECT name, svg FROM icons ORDER BY name").fetchall()
             tagged = database.execute("SELECT name, tag FROM icon_tags").fetchall()
+        if not all(isinstance(value, str) for row in (*drawn, *tagged) for value in row):
+            raise sqlite3.DataError("a value that is no text")
     except sqlite3.Error as error:
         raise BadInput(f"{path}: {error}; pip install --force-reinstall {PACKAGE}") from None
+    svg = dict(drawn)
     carriers = _carriers(tagged)
     for tag, names in carriers.items():
         names.update({tag.replace(" ", "-")} & svg.keys())

@@ -40,7 +40,7 @@ def toolchain(session: nox.Session) -> None:
         session.env["UV_FIND_LINKS"] = os.environ["PIP_FIND_LINKS"]
     project = nox.project.load_toml("pyproject.toml")
     groups = nox.project.dependency_groups(project, "lint", "test", "page")
-    session.install("-c", "constraints.txt", "-e", ".[embedded,openai]", *groups)
+    session.install("-c", "constraints.txt", "-e", ".[embedded,openai,ray]", *groups)
     stamp.write_text(wanted)
 
 
@@ -74,6 +74,14 @@ def tests(session: nox.Session) -> None:
 def perf(session: nox.Session) -> None:
     """Timings, printed; they never fail by the clock."""
     run(session, "pytest", "tests/perf", "-s", "--benchmark-only", *session.posargs)
+
+
+@nox.session(default=False, **in_toolchain)
+def faults(session: nox.Session) -> None:
+    """What happens to processes, disks and machines, at length, and what is lost by it: results/reliability.md."""
+    threads = {"OMP_NUM_THREADS": "1"}
+    report = ("--reliability", "results/reliability.md") if not session.posargs else ()
+    run(session, "pytest", "tests/faults", "-m", "long or not long", *report, *session.posargs, env=threads)
 
 
 @nox.session(default=False, **in_toolchain)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 BAD_INPUT = 2
 FAILED = 1
+STOPPED = 130  # as shells say of what Ctrl-C has ended
 
 
 class _Commands(click.Group):
@@ -33,6 +34,9 @@ class _Commands(click.Group):
                     raise
             click.echo(f"tunebench: {' '.join(str(error).split())}", err=True)
             sys.exit(BAD_INPUT)
+        except KeyboardInterrupt:
+            click.echo("tunebench: stopped; the same command goes on", err=True)
+            sys.exit(STOPPED)
 
 
 def _names(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
@@ -45,6 +49,18 @@ def _numbers(_context: click.Context, _parameter: click.Parameter, value: str | 
         return None if value is None else tuple(int(part) for part in value.split(","))
     except ValueError:
         raise click.BadParameter(f"{value!r}: write whole numbers separated by commas, as 0,1,2") from None
+
+
+def _resources(_context: click.Context, _parameter: click.Parameter, value: str | None) -> dict[str, float]:
+    """Numbers, with units of 1024 for bytes."""
+    units = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+    found: dict[str, float] = {}
+    for part in filter(None, (value or "").split(",")):
+        match = re.fullmatch(r"\s*(cpus|gpus|memory)\s*=\s*(\d+(?:\.\d+)?)([KMGT]?)\s*", part)
+        if match is None or (match[3] and match[1] != "memory"):
+            raise click.BadParameter(f"{part!r}: write cpus=2, gpus=1 or memory=16G")
+        found[match[1]] = float(match[2]) * units.get(match[3], 1)
+    return found
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
@@ -68,7 +84,32 @@ def main() -> None:
 @click.option("--split", type=click.Choice(["default", "official", "random", "grouped"]), help="How queries are split.")
 @click.option("--limit", type=int, metavar="N", help="Keep at the most N judged queries of each data set.")
 @click.option("--tune", type=int, metavar="N", help="Add a row tuned by N trials for each method with a search space.")
-@click.option("--device", default="cpu", show_default=True, metavar="DEVICE", help="cpu, cuda or cuda:0.")
+@click.option("--device", default="cpu", show_default=True, metavar="DEVICE", help="cpu, cuda (all GPUs) or cuda:0.")
+@click.option(
+    "--executor",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where cells run: in processes of this machine, or on a Ray cluster.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    envvar="TUNEBENCH_WORKERS",
+    show_envvar=True,
+    metavar="N",
+    help="Cells at once; 0 runs them in this process, for a debugger.  [default: one a GPU; 1 on the CPU]",
+)
+@click.option("--timeout", type=float, metavar="SECONDS", help="What a cell has; then it has failed.")
+@click.option(
+    "--address", metavar="ADDRESS", help="Of the Ray cluster.  [default: RAY_ADDRESS; or one of this machine]"
+)
+@click.option(
+    "--per-cell",
+    callback=_resources,
+    metavar="cpus=2,gpus=1,memory=16G",
+    help="What Ray sets aside for a cell.  [default: cpus=1, and gpus=1 on cuda]",
+)
 @click.option("--trust-remote-code", is_flag=True, help="Let encoders run the Python code that comes with them.")
 @click.option(
     "--out",
@@ -94,11 +135,11 @@ def main() -> None:
 def run(  # noqa: PLR0913, PLR0917 — one a command-line option
     suite: str | None,
     data: str | None,
-    device: str,
-    trust_remote_code: bool,
     out: Path | None,
-    overwrite: Literal["never", "failed", "always"],
-    keep: bool,
+    executor: Literal["local", "ray"],
+    workers: int | None,
+    address: str | None,
+    per_cell: dict[str, float],
     dry_run: bool,
     wandb: Mode | None,
     as_json: bool,
@@ -109,42 +150,46 @@ def run(  # noqa: PLR0913, PLR0917 — one a command-line option
     SUITE is a name from `tunebench list suites` or a TOML file. With --data or --datasets and no SUITE, the methods
     and seeds of `quick` run on them. A cell that has a record does not run again.
     """
+    held = {name: chosen.pop(name) for name in ("device", "overwrite", "keep", "timeout", "trust_remote_code")}
     asked = _suite(suite, data, chosen)
 
+    from contextlib import ExitStack, closing
+
     from bench.data.catalogue import default_encoder
-    from bench.device import open_device
     from bench.record import Results, cell_id
-    from bench.run.estimate import foresee
-    from bench.run.local import checked, plan, run_cells
-    from bench.run.workbench import Workbench
-    from bench.show import RunView, print_boards, print_foresight, print_tracked, waiting
+    from bench.run.executor import Where, start_executor
+    from bench.run.journal import Journal
+    from bench.run.scheduler import foresee_cells, plan_cells, run_cells
+    from bench.run.worker import Job
+    from bench.show import print_boards, print_foresight, print_tracked, waiting
     from bench.track import chosen_mode, track
+    from bench.watch import RunView
 
     mode = chosen_mode(wandb)
-    cells = list(asked.cells(default_encoder))
     results = Results(out or Path("results/local") / asked.name)
-    with RunView(quiet=as_json) as view:
-        view.rows(asked)
-        bench = Workbench(open_device(device), view.encoding, trust_remote_code=trust_remote_code)
-        if dry_run:
-            states, estimates = foresee(cells, bench, results, overwrite, keep=keep)
-            view.costs(bench.costs(cell for cell, state in states if state == "would run"))
-            print_foresight(states, estimates, as_json=as_json)
-            return
-        planned = plan(cells, bench, results, overwrite, keep=keep)
-        costs = bench.costs(each.cell for each in planned if each.due and not each.problem)
-        view.costs(costs)
-        planned = checked(planned, costs)
-        view.begin(planned)
-        failed = 0
-        for cell, record in run_cells(planned, bench, results, keep=keep):
-            view.done(cell, record)
-            failed += record.status == "failed"
-    print_boards(results.folder, as_json)
+    job, where = Job(results.folder, **held), Where(executor, workers, address, per_cell)
+    with ExitStack() as journals:
+        with RunView(quiet=as_json) as view, closing(start_executor(job, where, view.encoding, view.say)) as crew:
+            view.origins(asked.origins())
+            cells = list(asked.cells(default_encoder))
+            view.rows(asked)
+            if dry_run:
+                foresight, costs = foresee_cells(cells, crew)
+                view.costs(costs)
+                print_foresight(*foresight, as_json=as_json)
+                return
+            planned, costs = plan_cells(cells, crew)
+            view.costs(costs)
+            journal = journals.enter_context(Journal(results.folder, asked.name, planned, crew.seats))
+            view.begin(journal.course)
+            for event in run_cells(planned, crew, results):
+                journal.add(event)
+                view.happened(event)
+        print_boards(results.folder, as_json)
     with waiting("W&B", quiet=as_json):
         tracked = track(results, asked.name, mode, {cell_id(each.identity) for each in planned if each.due or wandb})
     print_tracked(results.folder, tracked, quiet=as_json)
-    sys.exit(FAILED if failed else 0)
+    sys.exit(FAILED if journal.course.done["failed"] else 0)
 
 
 def _suite(name: str | None, data: str | None, chosen: dict[str, Any]) -> Suite:
@@ -197,6 +242,16 @@ def list_(what: str, as_json: bool) -> None:
     from bench.show import print_rows
 
     print_rows(LISTS[what](), as_json)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@json_option
+def status(folder: Path, as_json: bool) -> None:
+    """Show how far the runs of a results FOLDER are: done, failed, at work, and about the time left."""
+    from bench.watch import print_status
+
+    print_status(folder, as_json)
 
 
 @main.command()

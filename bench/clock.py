@@ -6,7 +6,8 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import torch
 
@@ -33,6 +34,8 @@ class Clock(Meter):
         self.counts: dict[str, int] = {}
         self.curves: dict[str, list[float]] = {}
         self.notes: list[str] = []
+        with suppress(OSError):  # other systems have no such file
+            Path("/proc/self/clear_refs").write_text("5")  # forget the peak of what ran before
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
 
@@ -70,9 +73,11 @@ class Clock(Meter):
             self.notes.append(text)
 
     def memory(self) -> dict[str, int]:
-        """Peak bytes: `rss` of the process since it began, `device` of the GPU since this clock was made."""
-        unit = 1 if sys.platform == "darwin" else 1024
-        peak = {"rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+        """Peak bytes since this clock was made: `rss` of the process, `device` of the GPU.
+
+        Where the system cannot forget a peak, `rss` is that since the process began.
+        """
+        peak = {"rss": _peak()}
         if self._device.type == "cuda":
             peak["device"] = torch.cuda.max_memory_allocated(self._device)
         return peak
@@ -84,3 +89,13 @@ class Clock(Meter):
         if self._outer:
             name, began = self._outer[-1]
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+
+
+def _peak() -> int:
+    """Bytes of the process's resident set at its largest."""
+    try:
+        (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

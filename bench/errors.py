@@ -1,4 +1,4 @@
-"""The one error that is the user's to mend."""
+"""The one error that is the user's to mend, and the one warning that is not."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ if TYPE_CHECKING:
 
 class BadInput(Exception):
     """Input that cannot be used. Its text is one line that names the file, the line in it and the remedy."""
+
+
+class Mended(UserWarning):
+    """Of our own files one was damaged, and is made anew."""
 
 
 def first_fault(error: ValidationError) -> str:

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bench.changes import Changes
-from bench.errors import BadInput, first_fault
-from bench.whole import write_whole
+from bench.errors import BadInput, Mended, first_fault
+from bench.whole import set_aside, write_whole, writing
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_VERSION = 1
 OF_METHOD = ("method", "method_version", "hyperparameters")  # in an identity
+RUNS, SCRATCH = ".runs", ".scratch"  # in a results folder: journals, and what fits have left
+PARQUET = b"PAR1"  # how such a file ends
 Scores = dict[str, float]
 
 
@@ -98,9 +105,16 @@ class Results:
             self.changes(record).unlink(missing_ok=True)
 
     def find(self, identity: dict[str, Any]) -> Record | None:
-        """The record of the cell with this identity, or None when it has not run."""
+        """The record of the cell with this identity, or None when it has not run.
+
+        One that cannot be read is set aside with a warning, as `<name>.damaged`.
+        """
         path = self.path(identity)
-        return _read(path) if path.exists() else None
+        try:
+            return Record.model_validate_json(path.read_bytes()) if path.exists() else None
+        except ValidationError as error:
+            set_aside(path, f"damaged ({first_fault(error)})", "the cell runs again")
+            return None
 
     def forget_repaired(self) -> None:
         """Removes failed records of cells that have since been done, on data or an encoder that was mended for it."""
@@ -110,6 +124,23 @@ class Results:
         for record in found:
             if record.status == "failed" and (record.place, record.identity["split"]) in done:
                 self.path(record.identity).unlink()
+
+    def has_scores(self, record: Record) -> bool:
+        """Whether the scores of an `ok` cell are there; warns when they are not, or not to their end."""
+        path = self.per_query(record)
+        with suppress(OSError), path.open("rb") as file:
+            file.seek(-len(PARQUET), os.SEEK_END)
+            if file.read() == PARQUET:
+                return True
+        warnings.warn(f"{path}: missing or damaged, so its cell runs again", Mended, stacklevel=2)
+        return False
+
+    def tidy(self) -> None:
+        """Removes what killed runs have left half written; only when no run is at work here."""
+        for kept in (self.folder, *(path for path in self.folder.iterdir() if not path.name.startswith("."))):
+            for left in kept.glob(".*"):
+                if left.name not in {RUNS, SCRATCH}:
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
 
     def records(self) -> Iterator[Record]:
         """All records, in an order that depends on their identities alone.
@@ -123,9 +154,36 @@ class Results:
         return (_read(path) for path in paths)
 
     def scratch(self, identity: dict[str, Any]) -> Path:
-        """What the cells that differ by nothing but the method share while they run, and what a killed one leaves."""
+        """What chains that begin alike share while they run on the same problem, and what a killed one leaves."""
         rest = {name: value for name, value in identity.items() if name not in OF_METHOD}
-        return self.folder / ".scratch" / cell_id(rest)
+        links = identity["hyperparameters"].get("links") or [identity["hyperparameters"]]
+        return self.folder / SCRATCH / cell_id({**rest, "first link": links[0]})
+
+    @contextmanager
+    def claimed(self, identity: dict[str, Any]) -> Iterator[None]:
+        """Waits until no other process is at a cell that shares its scratch folder, and keeps them from it meanwhile.
+
+        What is locked is free again when its process ends, however it does.
+        """
+        lock = _lock(self.scratch(identity))
+        with writing(lock.parent):
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            held = FileLock(lock).acquire()
+        with held:
+            yield
+
+    def clear_scratch(self, identity: dict[str, Any]) -> None:
+        """Removes what was shared, unless another run is at it, which will."""
+        scratch = self.scratch(identity)
+        with suppress(Timeout), FileLock(lock := _lock(scratch), timeout=0):
+            shutil.rmtree(scratch, ignore_errors=True)
+            lock.unlink(missing_ok=True)
+        with suppress(OSError):  # it is not empty
+            scratch.parent.rmdir()
+
+    def log(self, identity: dict[str, Any]) -> Path:
+        """Where what a cell printed is, if it did."""
+        return self.folder / "logs" / f"{cell_id(identity)}.log"
 
     def artefact(self, identity: dict[str, Any]) -> Path:
         """Where what the method of this cell has learnt is, if it was kept: a folder as `Tuned.save` writes it."""
@@ -142,6 +200,10 @@ class Results:
     def changes(self, record: Record) -> Path:
         """Where `read_changes` finds what an `ok` cell has changed, if anything is known of it."""
         return self.folder / "changes" / f"{cell_id(record.identity)}.json"
+
+
+def _lock(scratch: Path) -> Path:
+    return scratch.with_suffix(".lock")
 
 
 def _read(path: Path) -> Record:

@@ -12,12 +12,13 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from bench.errors import BadInput
-from methods import label, nearest_name, parse, with_trials
+from methods import label, nearest_name, origins, parse, with_trials
 
 SUITES = Path(__file__).parent / "suites"
 Names = tuple[str, ...]
 SomeNames = Annotated[Names, Field(min_length=1)]
 T = TypeVar("T")
+Kind = tuple[str, str, str]  # data set, encoder, method: cells that differ by their seeds take about as long
 ByDataset = Annotated[  # tagged, so that an error is about the one of the two that was written
     Annotated[T, Tag("list")] | Annotated[dict[str, T], Tag("table")],
     Discriminator(lambda written: "table" if isinstance(written, dict) else "list"),
@@ -64,6 +65,11 @@ class Suite(BaseModel):
                     for method in dict.fromkeys(chain.from_iterable(self.rows(dataset).items())):
                         yield Cell(dataset, encoder, method, seed, self.split, self.limit)
 
+    def origins(self) -> dict[str, str]:
+        """Where the methods come from that are not tunebench's own."""
+        named = {method for dataset in self.datasets for method in self.methods_of(dataset)}
+        return {name: origin for method in sorted(named) for name, origin in origins(method).items()}
+
     def rows(self, dataset: str) -> dict[str, str]:
         """The canonical string of each method on a data set, and that of its tuned row: the same without one.
 
@@ -100,6 +106,11 @@ class Cell:
     seed: int
     split: Literal["default", "official", "random", "grouped"]
     limit: int | None
+
+    @property
+    def kind(self) -> Kind:
+        """What cells of other seeds share with it."""
+        return self.dataset, self.encoder, self.method
 
     def __str__(self) -> str:
         return f"{self.dataset} · {self.encoder} · {self.method} · seed {self.seed}"

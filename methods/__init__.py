@@ -22,6 +22,7 @@ from methods._registry import (
     load_method,
     method_names,
     nearest_name,
+    origins,
     parse,
     written,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "load_method",
     "method_names",
     "nearest_name",
+    "origins",
     "parse",
     "searched",
     "top_k",

@@ -78,8 +78,18 @@ def parse(text: str) -> Method:
     Raises:
         UnknownName: for an unknown method, hyperparameter or value, with the nearest that exists.
     """
-    links = [_parse_link(part) for part in re.split(r"\+(?![^\[]*\])", text)]
+    links = [_parse_link(part) for part in _links(text)]
     return links[0] if len(links) == 1 else Chain(tuple(links))
+
+
+def origins(text: str) -> dict[str, str]:
+    """The packages that other people's methods in what `parse` reads come from, by name, without importing them."""
+    points = {name: method_names().get(name) for name in (part.partition("[")[0].strip() for part in _links(text))}
+    return {
+        name: f"{point.dist.name} {point.dist.version} ({point.value})" if point.dist else point.value
+        for name, point in points.items()
+        if point is not None
+    }
 
 
 def label(method: Method) -> str:
@@ -103,6 +113,10 @@ def hyperparameters(method: Method) -> dict[str, Any]:
         return {"links": [hyperparameters(link) for link in method.links]}
     known = [field.name for field in fields(method) if field.name != "tune" or method.tune]
     return {"name": method.name, "version": method.version, **{name: getattr(method, name) for name in known}}
+
+
+def _links(text: str) -> list[str]:
+    return re.split(r"\+(?![^\[]*\])", text)
 
 
 def _parse_link(text: str) -> Method:

@@ -39,6 +39,14 @@ def no_wandb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def in_this_process() -> Iterator[None]:
+    """Cells run in the process of the test, which has imported torch already and can be looked into."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUNEBENCH_WORKERS", "0")
+        yield
+
+
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A cache folder that the tests of one module share."""

@@ -8,8 +8,8 @@ voucher is encoded again, which is all that resuming needs.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.data.items import Lines
-from bench.errors import BadInput
+from bench.errors import BadInput, Mended
+from bench.whole import set_aside, write_whole, writing
 from methods import Encoder, Item, Picture, Role
 
 SHARD = 8192  # items; a killed run loses at most one shard
@@ -120,11 +121,13 @@ class Store:
                 that has not the dimensions of those that are stored.
         """
         about, folder = self._place(encoder, items, role, normalise)
-        folder.mkdir(parents=True, exist_ok=True)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / "lock").acquire()
         places = _places(folder, len(items))
         shards, seconds = [], 0.0
-        with FileLock(folder / "lock"):
-            (folder / "about.json").write_text(json.dumps({**about, "n": len(items)}, indent=1) + "\n")
+        with lock:
+            write_whole(folder / "about.json", json.dumps({**about, "n": len(items)}, indent=1).encode() + b"\n")
             stored = _stored(places)
             width = next((shard.width for shard in stored.values()), None)
             for path, rows in places.items():
@@ -195,13 +198,11 @@ def _encode_shard(
         raise BadInput(f"no usable vector for the {role} {item!r}; drop it or use another encoder")
     array = (vectors / lengths if normalise else vectors).numpy()
     took = time.perf_counter() - began
-    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
-    with unfinished.open("wb") as file:
-        np.save(file, array, allow_pickle=False)
-    voucher = json.dumps({"sha256": _file_hash(unfinished), "seconds": took})
-    unfinished.replace(path)
-    unfinished.write_text(voucher)
-    unfinished.replace(path.with_suffix(".json"))
+    written = io.BytesIO()
+    np.save(written, array, allow_pickle=False)
+    write_whole(path, written.getbuffer())
+    voucher = {"sha256": hashlib.sha256(written.getbuffer()).hexdigest(), "seconds": took}
+    write_whole(path.with_suffix(".json"), json.dumps(voucher).encode())
     return _Shard(took, array.shape[1])
 
 
@@ -212,6 +213,7 @@ def _stored(paths: Iterable[Path]) -> dict[Path, _Shard]:
     for path in [path for path, shard in found.items() if shard.width != usual]:
         warnings.warn(
             f"{path}: {found.pop(path).width} dimensions where the other shards have {usual}, so it is encoded again",
+            Mended,
             stacklevel=2,
         )
     return found
@@ -228,7 +230,8 @@ def _vouched(path: Path) -> _Shard | None:
             return _Shard(float(said["seconds"]), np.load(path, mmap_mode="r", allow_pickle=False).shape[1])
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         pass
-    warnings.warn(f"{path}: damaged, so it is encoded again", stacklevel=2)
+    voucher.unlink()
+    set_aside(path, "damaged" if path.exists() else "missing", "what it held is encoded again")
     return None
 
 

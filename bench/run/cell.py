@@ -17,11 +17,13 @@ from bench.changes import Changes
 from bench.clock import Clock
 from bench.data.dataset import Dataset
 from bench.data.split import Rows, Split
+from bench.device import determined
 from bench.environment import environment
 from bench.errors import BadInput
 from bench.names import BUCKETS, METRICS
 from bench.overlap import Overlap, clusters, overlap
 from bench.record import Record, Scores
+from bench.redact import redacted
 from bench.run.changes import Answered, find_changes
 from bench.run.workbench import Workbench
 from bench.score import DEPTH, score
@@ -48,17 +50,20 @@ def run_cell(
     """
     clock = Clock(bench.device)
     try:
-        measured, per_query, changes = _measure(cell, identity, bench, clock, scratch, artefact)
+        with determined(bench.device, clock.note):
+            measured, per_query, changes = _measure(cell, identity, bench, clock, scratch, artefact)
     except Unsuited as error:
         return Done(_record(cell, identity, clock, "skipped", reason=_reason(error)))
     except Exception as error:  # noqa: BLE001 — a cell's failure must not stop its neighbours
+        if not isinstance(error, BadInput | ProblemError):
+            traceback.print_exc()
         return Done(_record(cell, identity, clock, "failed", reason=_reason(error)))
     return Done(_record(cell, identity, clock, "ok", **measured), per_query, changes)
 
 
-def failed(cell: Cell, identity: dict[str, Any], device: torch.device, problem: BadInput) -> Done:
-    """A cell that cannot run."""
-    return Done(_record(cell, identity, Clock(device), "failed", reason=_reason(problem)))
+def failed(cell: Cell, identity: dict[str, Any], reason: str) -> Record:
+    """The record of a cell that could not run, or not to its end."""
+    return Record(**_named(cell, identity), status="failed", reason=redacted(reason))
 
 
 def _measure(
@@ -149,26 +154,26 @@ def _record(
 ) -> Record:
     seconds = {name: round(value, 4) for name, value in clock.seconds.items()}
     return Record(
-        dataset=cell.dataset,
-        encoder=cell.encoder,
-        method=cell.method,
-        seed=cell.seed,
+        **_named(cell, identity),
         status=status,
         seconds=seconds,
         fit_seconds=round(clock.seconds["fit"] + clock.seconds.get("reencode", 0.0), 4) if status == "ok" else None,
         counts=clock.counts,
         memory=clock.memory(),
-        environment=environment(),
         curves=clock.curves,
-        notes=clock.notes,
-        identity=identity,
+        notes=list(map(redacted, clock.notes)),
         **found,
     )
 
 
+def _named(cell: Cell, identity: dict[str, Any]) -> dict[str, Any]:
+    named = {"dataset": cell.dataset, "encoder": cell.encoder, "method": cell.method, "seed": cell.seed}
+    return {**named, "environment": environment(), "identity": identity}
+
+
 def _reason(error: Exception) -> str:
     """One line; for an error that is not about the input, with the place in the code that raised it."""
-    text = " ".join(str(error).split())
+    text = redacted(" ".join(str(error).split()))
     if isinstance(error, BadInput | ProblemError):
         return text
     place = traceback.extract_tb(error.__traceback__)[-1]

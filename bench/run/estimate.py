@@ -8,7 +8,7 @@ from itertools import groupby
 
 from bench.data.catalogue import entry, is_at_hand
 from bench.record import Results
-from bench.run.local import Overwrite, Planned, plan
+from bench.run.plan import Overwrite, Planned, plan, usual_seconds
 from bench.run.workbench import Workbench
 from bench.spec import Cell
 from methods import Chain, Method, parse
@@ -51,8 +51,8 @@ ASSUMPTIONS = (
     "for a caption. GPU: 2 × weights × tokens at 20 TFLOP/s, an H100 in float32, for encoding alone, and again for "
     "each cell that trains the encoder; fitting and searching come on top. te3-large runs elsewhere, which charges for "
     "the tokens. Disk: 4 bytes a dimension; where the size of the archive is not known, 5 bytes a token and 150 kB a "
-    "picture to fetch; vectors that are cached already are counted too. ?: not known before the data set or the "
-    "encoder has been opened."
+    "picture to fetch; vectors that are cached already are counted too. Time: of fitting, searching and scoring, as "
+    "other seeds that are done took. ?: not known before the data set or the encoder has been opened."
 )
 
 
@@ -70,6 +70,7 @@ class Estimate:
         gpu_hours: of encoding them.
         vectors: bytes that they take on disk.
         data: bytes to be fetched; the first encoder of a data set bears them.
+        seconds: of fitting and searching, where each of the cells has one of its kind among those that stand.
     """
 
     dataset: str
@@ -81,21 +82,25 @@ class Estimate:
     gpu_hours: float | None = None
     vectors: int | None = None
     data: int | None = None
+    seconds: float | None = None
 
 
-SUMMED = tuple(field.name for field in fields(Estimate))[2:]
+Foresight = tuple[list[tuple[Cell, str]], list[Estimate]]  # what would become of each cell, and what that costs
+SUMMED = tuple(field.name for field in fields(Estimate) if field.name not in {"dataset", "encoder", "seconds"})
 
 
 def total(estimates: Sequence[Estimate]) -> Estimate:
-    """The sums of what is known."""
+    """The sums of what is known; of the seconds only when all are."""
     known = all(getattr(estimate, name) is not None for estimate in estimates for name in SUMMED)
     sums = {name: sum(getattr(estimate, name) or 0 for estimate in estimates) for name in SUMMED}
-    return Estimate("total" if known else "total of what is known", "", **sums)
+    seconds = [estimate.seconds for estimate in estimates]
+    whole = None if None in seconds else sum(filter(None, seconds))
+    return Estimate("total" if known else "total of what is known", "", **sums, seconds=whole)
 
 
 def foresee(
     cells: Sequence[Cell], bench: Workbench, results: Results, overwrite: Overwrite, *, keep: bool = False
-) -> tuple[list[tuple[Cell, str]], list[Estimate]]:
+) -> Foresight:
     """Says what a run would do with each cell, and about what that costs.
 
     A cell "would fetch" when its data set has not been opened before; whether it has a record is not known then.
@@ -107,14 +112,17 @@ def foresee(
         some = list(group)
         here = is_at_hand(dataset)
         if here:
-            found = [_state(each) for each in plan(some, bench, results, overwrite, keep=keep)]
+            planned = plan(some, bench, results, overwrite, keep=keep)
+            found = [_state(each) for each in planned]
+            usual = usual_seconds(planned)
         else:
-            found = ["would fetch"] * len(some)
+            found, usual = ["would fetch"] * len(some), {}
         states += zip(some, found, strict=True)
         if due := [cell for cell, state in zip(some, found, strict=True) if state.startswith("would")]:
             fetched = not here and all(estimate.dataset != dataset for estimate in estimates)
             times = 1 + sum(_trains_encoder(parse(cell.method)) for cell in due)
-            sizes = Estimate(dataset, encoder, len(due), *_sizes(some[0], bench, here))
+            seconds = sum(usual[cell.kind] for cell in due) if all(cell.kind in usual for cell in due) else None
+            sizes = Estimate(dataset, encoder, len(due), *_sizes(some[0], bench, here), seconds=seconds)
             estimates.append(_estimate(sizes, times, fetched))
     return states, estimates
 

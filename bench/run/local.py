@@ -1,108 +1,211 @@
-"""The local executor: cells one after the other, in this process."""
+"""The local executors: workers in processes of their own on this machine, or the one in this process."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import groupby
-from shutil import rmtree
-from typing import Any, Literal
+import faulthandler
+import os
+import signal
+import threading
+import warnings
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from multiprocessing import connection, get_context, parent_process
+from multiprocessing.connection import Connection
+from typing import Any
 
-from bench.embed.store import PaidEncoder
-from bench.errors import BadInput
-from bench.mteb_result import write_task_result
-from bench.record import Record, Results
-from bench.run.cell import failed, run_cell
-from bench.run.workbench import Workbench
-from bench.spec import Cell
+from bench.errors import BadInput, Mended
+from bench.run.executor import Ask, Lost, Tell
+from bench.run.workbench import Progress
+from bench.run.worker import Job, Worker
 
-Overwrite = Literal["never", "failed", "always"]
+DIED_OF = {
+    "SIGKILL": "killed from outside (SIGKILL), as the system does when memory runs out",
+    "SIGSEGV": "a segmentation fault (SIGSEGV) in the code of a package",
+}
 
 
-@dataclass(frozen=True)
-class Planned:
-    """What is to be done with a cell.
+class InProcess:
+    """One worker in this process: for a debugger, and for what is too small to be worth a process."""
+
+    seats = 1
+
+    def __init__(self, job: Job, progress: Progress) -> None:
+        self._worker = Worker(job, progress, alone=False)
+        self._asked: deque[tuple[str, Ask, Any]] = deque()
+
+    def begin(self, key: str, ask: Ask, argument: Any) -> None:
+        """See `Executor`."""
+        self._asked.append((key, ask, argument))
+
+    def answer(self) -> tuple[str, Any]:
+        """See `Executor`."""
+        key, ask, argument = self._asked.popleft()
+        return key, getattr(self._worker, ask)(argument)
+
+    def close(self) -> None:
+        """See `Executor`."""
+
+
+class Processes:
+    """Workers in processes of their own, which are started when they are needed and again when they have died."""
+
+    def __init__(self, job: Job, workers: int | None, progress: Progress, tell: Tell) -> None:
+        """Of a job on "cuda" each worker has a GPU for itself.
+
+        Args:
+            job: of all workers.
+            workers: how many at the most; None is one for each GPU, and one without.
+            progress: is told what is being encoded, how many items more are done, and of how many.
+            tell: is told what a person should know.
+
+        Raises:
+            BadInput: when there is no GPU for a job on "cuda".
+        """
+        self._progress, self._tell, self._job = progress, tell, job
+        self._unused = _seats(job.device, workers)
+        self.seats = len(self._unused)
+        self._idle = [self._start()]
+        self._busy: dict[str, _Process] = {}
+
+    def begin(self, key: str, ask: Ask, argument: Any) -> None:
+        """See `Executor`."""
+        process = self._busy[key] = self._idle.pop() if self._idle else self._start()
+        with suppress(BrokenPipeError):  # it has died meanwhile, as will be told
+            process.messages.send((ask, argument))
+
+    def answer(self) -> tuple[str, Any]:
+        """See `Executor`."""
+        while True:
+            signs = [sign for process in self._busy.values() for sign in process.signs]
+            first = connection.wait(signs)[0]
+            key = next(key for key, process in self._busy.items() if first in process.signs)
+            process = self._busy[key]
+            kind, told = process.receive()
+            if kind == "encoding":
+                self._progress(*told)
+            elif kind == "mended":
+                self._tell(told)
+            else:
+                del self._busy[key]
+                if kind == "lost":
+                    self._unused.append(process.variables)
+                    return key, Lost(told)
+                self._idle.append(process)
+                if kind == "raised":
+                    raise told
+                return key, told
+
+    def _start(self) -> _Process:
+        return _Process(self._job, self._unused.pop(0))
+
+    def close(self) -> None:
+        """See `Executor`."""
+        for process in (*self._busy.values(), *self._idle):
+            process.kill()
+
+
+def _seats(device: str, workers: int | None) -> list[Mapping[str, str]]:
+    """The environment variables of each worker."""
+    if device != "cuda":
+        n = workers or 1
+        # Together they have no more threads than there are processors; what the user has set counts.
+        threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // n))} if n > 1 else {}
+        return [{**threads, **os.environ} for _ in range(n)]
+    import torch
+
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = listed.split(",") if listed else [str(number) for number in range(torch.cuda.device_count())]
+    if not gpus:
+        raise BadInput("device 'cuda': there is no GPU; `tunebench doctor` shows what is there")
+    return [{**os.environ, "CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus[:workers]]
+
+
+class _Process:
+    """A process with a worker.
 
     Attributes:
-        cell: the cell.
-        identity: everything that can change its result, as far as it is known.
-        stands: the record that stands, when it is not to run.
-        problem: why it cannot run, when its data set or its encoder cannot be opened.
+        variables: of its environment.
+        messages: to and from the worker.
+        signs: what to wait for: a message, or the end.
     """
 
-    cell: Cell
-    identity: dict[str, Any]
-    stands: Record | None = None
-    problem: BadInput | None = None
+    def __init__(self, job: Job, variables: Mapping[str, str]) -> None:
+        self.variables = variables
+        context = get_context("spawn")
+        self.messages, theirs = context.Pipe()
+        self._process = context.Process(target=serve, args=(theirs, job), name="tunebench worker")
+        with _environment(variables):
+            self._process.start()
+        theirs.close()
+        self.signs = (self.messages, self._process.sentinel)
 
-    @property
-    def due(self) -> bool:
-        """Whether it is to run."""
-        return self.stands is None
-
-
-def plan(
-    cells: Sequence[Cell], bench: Workbench, results: Results, overwrite: Overwrite, *, keep: bool = False
-) -> list[Planned]:
-    """Finds out what is to be done before anything is.
-
-    Args:
-        cells: what is asked for.
-        bench: opens the data sets and encoders.
-        results: where records are.
-        overwrite: "failed" lets a failed record stand no longer, "always" none, "never" all.
-        keep: whether a record stands only beside what its method has learnt.
-    """
-    planned = []
-    for cell in cells:
+    def receive(self) -> tuple[str, Any]:
+        """The next message, or ("lost", why) when it has died."""
         try:
-            identity = bench.identity(cell)
-        except BadInput as problem:
-            planned.append(Planned(cell, bench.asked(cell), problem=problem))
-            continue
-        record = None if overwrite == "always" else results.find(identity)
-        stands = record is not None and (record.status != "failed" or overwrite == "never")
-        lacks = keep and record is not None and record.status == "ok" and not results.artefact(identity).exists()
-        planned.append(Planned(cell, identity, record if stands and not lacks else None))
-    return planned
+            if self.messages.poll():
+                message: tuple[str, Any] = self.messages.recv()
+                return message
+        except (EOFError, ConnectionError):
+            pass
+        self._process.join()
+        code = self._process.exitcode or 0
+        self.kill()
+        name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return "lost", f"the worker died: {DIED_OF.get(name, name)}"
+
+    def kill(self) -> None:
+        """Ends the process with all that it has started."""
+        self.messages.close()
+        if (group := self._process.pid) is not None:
+            with suppress(ProcessLookupError):  # it has not become one yet
+                os.killpg(group, signal.SIGKILL)
+        self._process.kill()
+        self._process.join()
 
 
-def checked(planned: Sequence[Planned], paid: Iterable[PaidEncoder]) -> list[Planned]:
-    """The same cells, with a problem for those that an encoder which charges would have to encode and cannot.
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Has a process start with these variables, for what it imports reads them at once."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
-    Raises:
-        BadInput: when something is due and none of it can run; it is the first of the problems.
-    """
-    problems: dict[str, BadInput] = {}
-    for encoder in paid:
+
+def serve(mine: Connection, job: Job) -> None:
+    """What a worker's process does as long as its parent lives."""
+    os.setsid()  # so that it can be ended with all that it starts, and a Ctrl-C is its parent's alone
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    faulthandler.enable(2)
+    _tell_what_is_mended(mine)
+    worker = None
+    while True:
+        ask, argument = mine.recv()
         try:
-            encoder.check()
+            worker = worker or Worker(job, lambda *told: mine.send(("encoding", told)), alone=True)
+            mine.send(("answer", getattr(worker, ask)(argument)))
         except BadInput as problem:
-            problems[encoder.name] = problem
-    found = [each if each.problem else replace(each, problem=problems.get(each.cell.encoder)) for each in planned]
-    due = [each for each in found if each.due]
-    if due and due[0].problem and all(each.problem for each in due):
-        raise due[0].problem
-    return found
+            mine.send(("raised", problem))
 
 
-def run_cells(
-    planned: Sequence[Planned], bench: Workbench, results: Results, *, keep: bool = False
-) -> Iterator[tuple[Cell, Record]]:
-    """Runs the cells that are due, writes their records (and what mteb reads), and yields each as it is done.
+def _tell_what_is_mended(mine: Connection) -> None:
+    show = warnings.showwarning
 
-    What their methods have learnt is written with `keep`, and otherwise no longer there.
-    """
-    due = [each for each in planned if each.due]
-    for scratch, some in groupby(due, key=lambda each: results.scratch(each.identity)):
-        for each in some:
-            if each.problem:
-                done = failed(each.cell, each.identity, bench.device, each.problem)
-            else:
-                rmtree(artefact := results.artefact(each.identity), ignore_errors=True)
-                done = run_cell(each.cell, each.identity, bench, scratch, artefact if keep else None)
-            write_task_result(results.folder, done.record)
-            results.write(*done)
-            yield each.cell, done.record
-        rmtree(scratch, ignore_errors=True)
-    results.forget_repaired()
+    def shown(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
+        if issubclass(category, Mended):
+            mine.send(("mended", str(message)))
+        else:
+            show(message, category, *rest, **named)
+
+    warnings.showwarning = shown
+    warnings.simplefilter("always", Mended)
+
+
+def _end_with_parent() -> None:
+    if (parent := parent_process()) is not None:
+        parent.join()
+        os.killpg(0, signal.SIGKILL)

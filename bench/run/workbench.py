@@ -59,8 +59,8 @@ class Workbench:
         self.store = Store(cache_folder() / "embeddings")
         self._progress = progress
         self.load = _once(lru_cache(maxsize=1)(self._load))
-        self.split = lru_cache(maxsize=None)(self._split)
-        self.encoder = _once(lru_cache(maxsize=None)(self._encoder))
+        self.split = lru_cache(maxsize=16)(self._split)
+        self.encoder = _once(lru_cache(maxsize=3)(self._encoder))
         self.embeddings = lru_cache(maxsize=4)(self._embeddings)
         self.untuned = lru_cache(maxsize=1)(self._untuned)
 

@@ -1,17 +1,23 @@
-"""A server that takes W&B runs, as far as its client and `wandb sync` need it."""
+"""Runs as processes that can be killed; a server that takes W&B runs, as far as its client and `wandb sync` need it."""
 
 from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import Start
 
 KEY = "0123456789abcdef" * 3
 # What a client asks of a run beside its name and state.
@@ -198,3 +204,73 @@ def wandb_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
         yield server
         server.shutdown()
         thread.join()
+
+
+POINTS = ("dies = faulty:Dies", "hangs = faulty:Hangs", "eats = faulty:Eats", "blabs = faulty:Blabs")
+
+
+@pytest.fixture
+def faulty(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the package `faulty`, which processes started from now on find installed."""
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copy(Path(__file__).with_name("faulty.py"), folder)
+    about = folder / "faulty-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("\n".join(["[tunebench.methods]", *POINTS, ""]))
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+    monkeypatch.setenv("SOME_API_KEY", "what-nobody-may-read")
+    return folder
+
+
+@pytest.fixture
+def start(
+    cache: Path, toy_folder: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Start]:
+    """Starts `tunebench run` on the toy data as a process of its own, which is gone when the test ends."""
+    started: list[subprocess.Popen[str]] = []
+    monkeypatch.delenv("TUNEBENCH_WORKERS")
+
+    def start(methods: str, *options: str, out: Path | None = None) -> subprocess.Popen[str]:
+        arguments = ["run", "--data", str(toy_folder), "--encoder", f"st:{tiny_model}", "--methods", methods]
+        arguments += ["--out", str(out or tmp_path / "out"), *options]
+        if "--seeds" not in options:
+            arguments += ["--seeds", "0"]
+        code = f"from bench.cli import main; main({arguments!r})"
+        piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        started.append(subprocess.Popen([sys.executable, "-c", code], **piped, start_new_session=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+ABOUT = """# Reliability
+
+What was done to `tunebench run`, how often, and how many cells were lost by it: after each fault the same command was \
+given again, and then every record was whole, and the scores were those of an undisturbed run. Written by \
+`nox -s faults`:
+
+| fault | times | cells lost |
+|---|---:|---:|"""
+TALLY = pytest.StashKey[dict[str, int]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--reliability", help="A file for what was tried: it gets a line for each kind of fault.")
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Callable[[str, int], None]:
+    """Counts what was tried of a kind of fault, after it was found that nothing was lost."""
+    counts = request.config.stash.setdefault(TALLY, {})
+    return lambda fault, times: counts.update({fault: counts.get(fault, 0) + times})
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    path, counts = session.config.getoption("--reliability"), session.config.stash.get(TALLY, {})
+    if path and exitstatus == 0:
+        lines = [f"| {fault} | {times} | 0 |" for fault, times in sorted(counts.items())]
+        Path(path).write_text("\n".join([ABOUT, *lines, f"| in all | {sum(counts.values())} | 0 |", ""]))

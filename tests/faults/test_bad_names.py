@@ -60,11 +60,18 @@ def test_a_method_whose_package_is_missing_says_so(
     def load() -> NoReturn:
         raise ModuleNotFoundError("No module named 'someone'", name="someone")
 
-    names: Mapping[str, object] = {**_registry.method_names(), "borrowed": SimpleNamespace(value="x", load=load)}
+    names: Mapping[str, object] = {
+        **_registry.method_names(),
+        "borrowed": SimpleNamespace(value="x", dist=None, load=load),
+    }
     monkeypatch.setattr(_registry, "method_names", lambda: names)
-    line = refused(["--data", str(toy_folder), "--methods", "borrowed"], tmp_path / "out")
-    assert "borrowed" in line
-    assert "someone" in line
+    arguments = ["run", "--data", str(toy_folder), "--methods", "borrowed", "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    said, line = result.stderr.splitlines()
+    assert said == "borrowed comes from x"
+    assert line.startswith("tunebench: method 'borrowed' is not available: No module named 'someone'; ")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

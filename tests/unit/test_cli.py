@@ -84,7 +84,7 @@ def test_list_methods_says_why_one_is_not_available(monkeypatch: pytest.MonkeyPa
     def load() -> NoReturn:
         raise ModuleNotFoundError("No module named 'someone'")
 
-    names: Any = {**method_names(), "borrowed": SimpleNamespace(value="other.package", load=load)}
+    names: Any = {**method_names(), "borrowed": SimpleNamespace(value="other.package", dist=None, load=load)}
     monkeypatch.setattr(_registry, "method_names", lambda: names)
     monkeypatch.setattr(listing, "method_names", lambda: names)
     rows = {row["name"]: row for row in json.loads(invoke("list", "methods", "--json").stdout)}

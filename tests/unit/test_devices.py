@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 
+from bench.device import determined
 from methods import Csr, Ranking
 from methods._contenders import Screen
 from methods._search import _merged, rounding
@@ -37,3 +40,35 @@ def test_the_screen(monkeypatch) -> None:
     assert alive.device == META
     assert alive.shape == (7, 50)
     assert rounding(empty(7, 8), 1.0, torch.bfloat16).device == META
+
+
+def test_what_cuda_cannot_promise_is_noted_and_nothing_else_swallowed() -> None:
+    notes: list[str] = []
+
+    def compute() -> None:
+        with determined(torch.device("cuda"), notes.append):
+            for name in ("scatter_cuda", "index_add_cuda_", "scatter_cuda"):
+                warnings.warn(f"{name} does not have a deterministic implementation, but you set", stacklevel=1)
+            warnings.warn("of something else", stacklevel=1)
+
+    with pytest.warns(UserWarning, match="of something else") as warned:
+        compute()
+    assert notes == [
+        "not the same to the bit when it runs again: CUDA adds in any order in index_add_cuda_, scatter_cuda"
+    ]
+    assert len(warned) == 1
+    with determined(torch.device("cuda"), notes.append):
+        pass
+    assert len(notes) == 1
+
+
+def test_on_the_cpu_all_is_determined() -> None:
+    notes: list[str] = []
+
+    def compute() -> None:
+        with determined(torch.device("cpu"), notes.append):
+            warnings.warn("scatter does not have a deterministic implementation", stacklevel=1)
+
+    with pytest.warns(UserWarning, match="does not have"):
+        compute()
+    assert notes == []

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bench.errors import BadInput
+from bench.errors import BadInput, Mended
 from bench.record import Record, Results, cell_id
 
 PER_QUERY = pd.DataFrame({"query_id": ["q1", "q2"], "ndcg@10": [0.25, 1.0], "seen": [True, False]})
@@ -199,12 +199,18 @@ def test_a_damaged_record_is_named_with_the_remedy(tmp_path: Path, text: bytes, 
     results.write(record, None)
     (path,) = (tmp_path / "records").iterdir()
     path.write_bytes(text)
-    for read in (lambda: list(results.records()), lambda: results.find(record.identity)):
-        with pytest.raises(BadInput) as error:
-            read()
-        assert str(error.value).startswith(f"{path}: {what}")
-        assert str(error.value).endswith("delete the file, and the cell runs again")
-        assert "\n" not in str(error.value)
+    with pytest.raises(BadInput) as error:
+        list(results.records())
+    assert str(error.value).startswith(f"{path}: {what}")
+    assert str(error.value).endswith("delete the file, and the cell runs again")
+    assert "\n" not in str(error.value)
+    with pytest.warns(Mended) as warned:
+        assert results.find(record.identity) is None
+    (said,) = (str(warning.message) for warning in warned)
+    assert said.startswith(f"{path}: damaged ({what}")
+    assert said.endswith("the cell runs again")
+    assert path.with_name(f"{path.name}.damaged").read_bytes() == text, "it is set aside"
+    assert not path.exists()
 
 
 def test_a_record_with_an_unknown_field_is_damaged(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bench.errors import BadInput
 from bench.report import Sheet, load_boards, sheet, write_leaderboards
 from bench.report.words import duration
 from bench.show import print_boards
@@ -226,7 +227,7 @@ def test_a_write_that_fails_leaves_the_old_page(cells: Cells, monkeypatch: pytes
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(BadInput, match=r"cannot be written \(No space left on device\)"):
         write_leaderboards(cells.folder, load_boards(cells.folder))
     assert page.read_bytes() == before
     files = {path.name for path in cells.folder.iterdir() if path.is_file()}

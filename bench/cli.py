@@ -161,7 +161,8 @@ def run(  # noqa: PLR0913, PLR0917 — one a command-line option
     from bench.run.journal import Journal
     from bench.run.scheduler import foresee_cells, plan_cells, run_cells
     from bench.run.worker import Job
-    from bench.show import print_boards, print_foresight, print_tracked, waiting
+    from bench.show import print_boards, print_foresight, print_tracked
+    from bench.terminal import waiting
     from bench.track import chosen_mode, track
     from bench.watch import RunView
 
@@ -239,7 +240,7 @@ def sweep(method: str, options: tuple[str, ...]) -> None:
 def list_(what: str, as_json: bool) -> None:
     """List what can be named on the command line and in suites."""
     from bench.listing import LISTS
-    from bench.show import print_rows
+    from bench.terminal import print_rows
 
     print_rows(LISTS[what](), as_json)
 
@@ -302,7 +303,8 @@ def diff(old: Path, new: Path, as_json: bool) -> None:
 def push(folder: Path, dry_run: bool, as_json: bool) -> None:
     """Send to W&B the cells of a results FOLDER that it lacks."""
     from bench.record import Results
-    from bench.show import print_told, waiting
+    from bench.show import print_told
+    from bench.terminal import waiting
     from bench.track import chosen_mode, track
 
     chosen_mode("online")
@@ -321,7 +323,8 @@ def dashboard(suites: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
 
     The project is the one that WANDB_ENTITY and WANDB_PROJECT name. What was stored before is replaced.
     """
-    from bench.show import print_rows, print_told, waiting
+    from bench.show import print_told
+    from bench.terminal import print_rows, waiting
     from bench.track import chosen_mode, save_dashboard
 
     chosen_mode("online")
@@ -341,7 +344,7 @@ def dashboard(suites: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
 def doctor(as_json: bool) -> None:
     """Check this installation: packages, devices, the embedded model, the cache."""
     from bench.doctor import examine
-    from bench.show import print_rows
+    from bench.terminal import print_rows
 
     found = examine()
     print_rows(found, as_json)

@@ -1,4 +1,4 @@
-"""The names under which figures stand in scores, records and tables."""
+"""The names under which figures stand in scores, records and tables, and of what lies in a results folder."""
 
 MAIN = "ndcg@10"
 BASELINE = "none"
@@ -13,3 +13,4 @@ METRICS = (
     "recall_capped@10",
 )
 BUCKETS = ("unseen", "<.6", ".6-.8", ".8-.9", ">.9")  # by the cosine of the nearest train query
+RUNS, SCRATCH = ".runs", ".scratch"  # journals of runs, and what fits leave for others

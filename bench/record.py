@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bench.changes import Changes
 from bench.errors import BadInput, Mended, first_fault
+from bench.names import RUNS, SCRATCH
 from bench.whole import set_aside, write_whole, writing
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 OF_METHOD = ("method", "method_version", "hyperparameters")  # in an identity
-RUNS, SCRATCH = ".runs", ".scratch"  # in a results folder: journals, and what fits have left
 PARQUET = b"PAR1"  # how such a file ends
 Scores = dict[str, float]
 

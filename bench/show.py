@@ -1,16 +1,13 @@
-"""What a person sees in a terminal: progress, tables; plain, untruncated text where there is no terminal."""
+"""What the commands print: tables on a terminal, plain text or JSON elsewhere."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
-import sys
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -31,26 +28,14 @@ from bench.report.comparisons import (
 )
 from bench.report.diff import compare_folders
 from bench.report.render import comma_separated
-from bench.report.words import clean, duration, place
+from bench.report.words import clean, place
+from bench.terminal import console_of, print_rows, write_json
+from bench.words import duration
 
 if TYPE_CHECKING:  # they bring torch, and a report needs none
     from bench.run.estimate import Estimate
     from bench.spec import Cell
     from bench.track import Dashboard, Tracked
-
-PLAIN_WIDTH = 10_000  # columns; wide enough that Rich cuts nothing when nobody's window is there to wrap it
-
-
-def console_of(*, stderr: bool = False) -> Console:
-    """A terminal as wide as it is, or something else that nothing is cut for."""
-    console = Console(stderr=stderr, highlight=False)
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=PLAIN_WIDTH)
-
-
-def waiting(what: str, *, quiet: bool) -> AbstractContextManager[object]:
-    """Says on a terminal what is being waited for, as long as it is."""
-    console = console_of(stderr=True)
-    return console.status(what) if console.is_terminal and not quiet else nullcontext()
 
 
 def print_tracked(folder: Path, tracked: Tracked, *, quiet: bool) -> None:
@@ -101,24 +86,6 @@ def _worded(estimate: Estimate) -> dict[str, str]:
         "vectors, GB": worded(estimate.vectors, ",.2f", 1e9),
         "to fetch, GB": worded(estimate.data, ",.2f", 1e9),
     }
-
-
-def write_json(value: object) -> None:
-    """Prints JSON, for machines."""
-    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
-
-
-def print_rows(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
-    """Prints rows that share their keys, as a table or as a JSON list."""
-    if as_json:
-        write_json(rows)
-        return
-    table = Table(box=None, pad_edge=False)
-    for name in rows[0]:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(value) for value in row.values()))
-    console_of().print(table)
 
 
 def print_boards(folder: Path, as_json: bool) -> None:

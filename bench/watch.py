@@ -16,9 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.names import MAIN
-from bench.report.words import duration, plural
 from bench.run.journal import Course, courses
-from bench.show import console_of, write_json
+from bench.terminal import console_of, write_json
+from bench.words import duration, plural
 
 if TYPE_CHECKING:  # they bring torch, and a look needs none
     from bench.run.journal import Happened
@@ -102,8 +102,8 @@ class RunView:
             self.say(f"{event.cell}: {event.record.status}: {event.record.reason}")
 
     def _seen(self) -> RenderableType:
-        if self._course is None or not self._course.due:
-            return self._bars
+        if self._course is None:
+            return Group(Text("opening data sets and encoders"), self._bars)
         return Group(*_parts(self._course), self._bars)
 
 

@@ -13,7 +13,8 @@ from bench.changes import Change, Changes, Moves, Place, Snippet, read_changes
 from bench.names import BASELINE
 from bench.report.board import Board
 from bench.report.templating import render
-from bench.report.words import GAP, TO, clean, listed, plural
+from bench.report.words import GAP, TO, clean, listed
+from bench.words import plural
 
 QUERIES = 5  # of a method that gained, and as many that lost
 LONGEST = 130  # characters of a text or an id; a cell keeps fewer of a text

@@ -12,7 +12,8 @@ from bench.report.diff import Cells, Diff, Row, Verdict
 from bench.report.difference import Difference
 from bench.report.sheet import ABOVE, BELOW, Line, Table
 from bench.report.significance import DRAWS, LEVEL
-from bench.report.words import GAP, TO, clean, place, plural, seed_range, signed, thousandths, title
+from bench.report.words import GAP, TO, clean, place, seed_range, signed, thousandths, title
+from bench.words import plural
 
 if TYPE_CHECKING:  # it brings torch
     from bench.report.versus import Query, Versus

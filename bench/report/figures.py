@@ -12,7 +12,8 @@ from bench.report.board import Board, Figures
 from bench.report.charts import Chart, Curve, Dot, Panel, Point, curves, dots, scatter
 from bench.report.entrants import Setting
 from bench.report.overall import Overall, efficient, gains_and_costs
-from bench.report.words import TO, clean, duration, signed
+from bench.report.words import TO, clean, signed
+from bench.words import duration
 
 _SCATTER = f"Gain in NDCG@10 over {BASELINE} against the time to fit, with the Pareto frontier"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from bench.names import BASELINE
 from bench.report.overall import Averages, Overall, Standing
 from bench.report.sheet import Line, Sheet, Table
-from bench.report.words import GAP, clean, conditions, duration, listed, plural, revision, signed
+from bench.report.words import GAP, clean, conditions, listed, revision, signed
+from bench.words import duration, plural
 
 LEGEND = (
     f"Gain: that in NDCG@10 over {BASELINE}, averaged over the data sets, each of which weighs alike; ± half the width "

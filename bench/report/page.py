@@ -22,7 +22,8 @@ from bench.report.overall_sheet import overall_sheet
 from bench.report.published_sheet import PUBLISHED
 from bench.report.sheet import INTRODUCTION, Sheet, Table, sheet
 from bench.report.templating import page_script, page_style, render
-from bench.report.words import clean, device, listed, plural
+from bench.report.words import clean, device, listed
+from bench.words import plural
 
 T = TypeVar("T")
 LIMIT = 1_400_000  # bytes; what the page then says of it, and the frame around a section, stay below 1.5 MB

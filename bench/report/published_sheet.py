@@ -10,7 +10,8 @@ from bench.report.board import Board
 from bench.report.factors import Claimed, compare_factors
 from bench.report.published import Compared, compare_published, published
 from bench.report.sheet import Line, Table
-from bench.report.words import GAP, clean, device, plural, revision, signed
+from bench.report.words import GAP, clean, device, revision, signed
+from bench.words import plural
 
 PUBLISHED = (
     "What papers report, beside the means over the seeds; difference: measured less published. A factor is measured "

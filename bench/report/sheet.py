@@ -9,19 +9,8 @@ from bench.report.board import Board, Figures, Row, Subset
 from bench.report.encodes import Encodes
 from bench.report.entrants import Setting
 from bench.report.significance import LEVEL
-from bench.report.words import (
-    GAP,
-    TO,
-    clean,
-    duration,
-    listed,
-    plural,
-    revision,
-    seed_range,
-    signed,
-    thousandths,
-    title,
-)
+from bench.report.words import GAP, TO, clean, listed, revision, seed_range, signed, thousandths, title
+from bench.words import duration, plural
 
 _NAMED = 3  # methods in a sentence; a table that marks more of them says it better
 TIED, ABOVE, BELOW = "≈", "▲", "▼"

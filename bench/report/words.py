@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.report.entrants import Setting
+from bench.words import plural
 
 GAP, TO = "—", "–"
 
@@ -17,26 +18,6 @@ def signed(value: float, form: str) -> str:
 def thousandths(value: float | None) -> str:
     """Three decimals, or a gap."""
     return GAP if value is None else f"{value:.3f}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the unit that suits them: 40 ms, 0.4 s, 42 s, 2 m 05 s, 1 h 03 m."""
-    if round(seconds, 3) < 0.1:
-        return f"{1000 * seconds:.0f} ms"
-    if round(seconds, 1) < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} m {whole % 60:02d} s"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60:02d} m"
-
-
-def plural(count: int, noun: str) -> str:
-    """A count and what is counted."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TextIO
 from filelock import FileLock, Timeout
 
 from bench.errors import BadInput
-from bench.record import RUNS, Results
+from bench.names import RUNS
 from bench.whole import writing
 
 if TYPE_CHECKING:  # they bring torch, and a look needs none
@@ -147,11 +147,12 @@ class Journal:
         Raises:
             BadInput: when the results folder cannot be written to.
         """
+        from bench.record import Results
         from bench.run.plan import usual_seconds
 
         now = time.time()
         place = f"{socket.gethostname()}-{os.getpid()}"
-        self._path = folder / RUNS / f"{now:.3f}-{place}.jsonl"
+        self._path = folder / RUNS / f"{time.time_ns()}-{place}.jsonl"
         with writing(folder):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(_lock(self._path)).acquire()

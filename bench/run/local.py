@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import signal
-import threading
-import warnings
+import subprocess
+import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from multiprocessing import connection, get_context, parent_process
-from multiprocessing.connection import Connection
+from collections.abc import Mapping
+from contextlib import suppress
+from multiprocessing import Pipe, connection
 from typing import Any
 
-from bench.errors import BadInput, Mended
+from bench.errors import BadInput
 from bench.run.executor import Ask, Lost, Tell
 from bench.run.workbench import Progress
 from bench.run.worker import Job, Worker
 
+LOOK = 1.0  # seconds after which it is looked whether a silent process is still there
 DIED_OF = {
     "SIGKILL": "killed from outside (SIGKILL), as the system does when memory runs out",
     "SIGSEGV": "a segmentation fault (SIGSEGV) in the code of a package",
@@ -77,24 +76,27 @@ class Processes:
     def answer(self) -> tuple[str, Any]:
         """See `Executor`."""
         while True:
-            signs = [sign for process in self._busy.values() for sign in process.signs]
-            first = connection.wait(signs)[0]
-            key = next(key for key, process in self._busy.items() if first in process.signs)
-            process = self._busy[key]
-            kind, told = process.receive()
-            if kind == "encoding":
-                self._progress(*told)
-            elif kind == "mended":
-                self._tell(told)
-            else:
-                del self._busy[key]
-                if kind == "lost":
-                    self._unused.append(process.variables)
-                    return key, Lost(told)
-                self._idle.append(process)
-                if kind == "raised":
-                    raise told
-                return key, told
+            ready = connection.wait([process.messages for process in self._busy.values()], timeout=LOOK)
+            for key, process in list(self._busy.items()):
+                if process.messages not in ready and not process.ended:
+                    continue
+                kind, told = process.receive()
+                if kind == "encoding":
+                    self._progress(*told)
+                elif kind == "mended":
+                    self._tell(told)
+                else:
+                    return key, self._answered(key, kind, told)
+
+    def _answered(self, key: str, kind: str, told: Any) -> Any:
+        process = self._busy.pop(key)
+        if kind == "lost":
+            self._unused.append(process.variables)
+            return Lost(told)
+        self._idle.append(process)
+        if kind == "raised":
+            raise told
+        return told
 
     def _start(self) -> _Process:
         return _Process(self._job, self._unused.pop(0))
@@ -127,18 +129,25 @@ class _Process:
     Attributes:
         variables: of its environment.
         messages: to and from the worker.
-        signs: what to wait for: a message, or the end.
     """
 
     def __init__(self, job: Job, variables: Mapping[str, str]) -> None:
         self.variables = variables
-        context = get_context("spawn")
-        self.messages, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, job), name="tunebench worker")
-        with _environment(variables):
-            self._process.start()
+        self.messages, theirs = Pipe()
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "bench.run", str(theirs.fileno()), str(os.getpid())],
+            env=variables,
+            stdin=subprocess.DEVNULL,  # nothing can be asked there
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,  # so that it can be ended with all that it starts, and a Ctrl-C is not its own
+        )
         theirs.close()
-        self.signs = (self.messages, self._process.sentinel)
+        self.messages.send(job)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has died; what it has started may still hold its end of the pipe."""
+        return self._process.poll() is not None
 
     def receive(self) -> tuple[str, Any]:
         """The next message, or ("lost", why) when it has died."""
@@ -148,64 +157,14 @@ class _Process:
                 return message
         except (EOFError, ConnectionError):
             pass
-        self._process.join()
-        code = self._process.exitcode or 0
+        code = self._process.wait()
         self.kill()
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return "lost", f"the worker died: {DIED_OF.get(name, name)}"
 
     def kill(self) -> None:
         """Ends the process with all that it has started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
         self.messages.close()
-        if (group := self._process.pid) is not None:
-            with suppress(ProcessLookupError):  # it has not become one yet
-                os.killpg(group, signal.SIGKILL)
-        self._process.kill()
-        self._process.join()
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Has a process start with these variables, for what it imports reads them at once."""
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-def serve(mine: Connection, job: Job) -> None:
-    """What a worker's process does as long as its parent lives."""
-    os.setsid()  # so that it can be ended with all that it starts, and a Ctrl-C is its parent's alone
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    faulthandler.enable(2)
-    _tell_what_is_mended(mine)
-    worker = None
-    while True:
-        ask, argument = mine.recv()
-        try:
-            worker = worker or Worker(job, lambda *told: mine.send(("encoding", told)), alone=True)
-            mine.send(("answer", getattr(worker, ask)(argument)))
-        except BadInput as problem:
-            mine.send(("raised", problem))
-
-
-def _tell_what_is_mended(mine: Connection) -> None:
-    show = warnings.showwarning
-
-    def shown(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
-        if issubclass(category, Mended):
-            mine.send(("mended", str(message)))
-        else:
-            show(message, category, *rest, **named)
-
-    warnings.showwarning = shown
-    warnings.simplefilter("always", Mended)
-
-
-def _end_with_parent() -> None:
-    if (parent := parent_process()) is not None:
-        parent.join()
-        os.killpg(0, signal.SIGKILL)

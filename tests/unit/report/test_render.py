@@ -13,8 +13,8 @@ import pytest
 
 from bench.errors import BadInput
 from bench.report import Sheet, load_boards, sheet, write_leaderboards
-from bench.report.words import duration
 from bench.show import print_boards
+from bench.words import duration
 
 if TYPE_CHECKING:
     from conftest import Cells

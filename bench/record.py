@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from filelock import FileLock, Timeout
+from filelock import AcquireReturnProxy, FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bench.changes import Changes
@@ -165,21 +165,21 @@ class Results:
 
         What is locked is free again when its process ends, however it does.
         """
-        lock = _lock(self.scratch(identity))
-        with writing(lock.parent):
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            held = FileLock(lock).acquire()
-        with held:
+        with _locked(self.scratch(identity)):
             yield
 
     def clear_scratch(self, identity: dict[str, Any]) -> None:
         """Removes what was shared, unless another run is at it, which will."""
         scratch = self.scratch(identity)
-        with suppress(Timeout), FileLock(lock := _lock(scratch), timeout=0):
+        with suppress(Timeout), _locked(scratch, timeout=0):
             shutil.rmtree(scratch, ignore_errors=True)
-            lock.unlink(missing_ok=True)
+            _lock(scratch).unlink(missing_ok=True)
         with suppress(OSError):  # it is not empty
             scratch.parent.rmdir()
+
+    def has_scratch(self) -> bool:
+        """Whether a killed run has left something to go on from, or another run is at work."""
+        return (self.folder / SCRATCH).exists()
 
     def log(self, identity: dict[str, Any]) -> Path:
         """Where what a cell printed is, if it did."""
@@ -204,6 +204,14 @@ class Results:
 
 def _lock(scratch: Path) -> Path:
     return scratch.with_suffix(".lock")
+
+
+def _locked(scratch: Path, timeout: float = -1) -> AcquireReturnProxy[FileLock]:
+    lock = _lock(scratch)
+    while True:
+        with writing(lock.parent), suppress(FileNotFoundError):  # another run has just removed the empty folder
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            return FileLock(lock).acquire(timeout)
 
 
 def _read(path: Path) -> Record:

@@ -64,7 +64,9 @@ def trained_once(method: Method, problem: Problem, encoder: TrainableEncoder, tr
             trained = train(checkpoints)
             problem.meter.spent(trained.earlier)
             save_model(encoder.model, str(weights))
-            done.write_text(json.dumps(asdict(trained)))
+            unfinished = done.with_suffix(".unfinished")
+            unfinished.write_text(json.dumps(asdict(trained)))
+            unfinished.replace(done)
             rmtree(checkpoints)
     encoder.model.eval()
     for name, count in trained.counts.items():

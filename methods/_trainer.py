@@ -31,6 +31,7 @@ from methods._scratch import RESUMABLE, Trained
 from methods._search import has_bfloat16
 
 WEIGHTS = "model.safetensors"
+PARTS = (WEIGHTS, "optimizer.pt", "scheduler.pt", "rng_state.pth")  # of a checkpoint, besides its state
 TRIES = 4  # times a batch's size: so many pairs are looked at to fill it
 
 
@@ -146,9 +147,11 @@ def _checkpoint(folder: Path, step: int) -> Path:
 
 
 def _last_whole(folder: Path) -> TrainerState | None:
-    """The state of the last checkpoint that was written to its end, of which it is the last part."""
+    """The state of the last checkpoint that was written to its end, and of which nothing has been removed since."""
     steps = (int(path.name.rpartition("-")[2]) for path in folder.glob("checkpoint-*"))
     for step in sorted(steps, reverse=True):
+        if not all((_checkpoint(folder, step) / part).exists() for part in PARTS):
+            continue
         try:
             state: TrainerState = TrainerState.load_from_json(str(_checkpoint(folder, step) / "trainer_state.json"))
         except (OSError, ValueError):

@@ -50,8 +50,8 @@ def latex(sheets: Sequence[Sheet], published: Sequence[Table]) -> str:
     tables = []
     for sheet in sheets:
         tables.append(_table(sheet.main, f"{sheet.title}. {sheet.verdict} {sheet.legend}"))
-        if sheet.nearest:
-            tables.append(_table(sheet.nearest, f"{sheet.title}. {sheet.nearest.caption}."))
+        further = filter(None, (sheet.nearest, sheet.encodes))
+        tables += [_table(table, f"{sheet.title}. {table.caption}.") for table in further]
     tables += [_table(table, f"{table.caption}. {PUBLISHED}") for table in published]
     pages = ["\n\n".join(tables[start : start + _FLOATS]) for start in range(0, len(tables), _FLOATS)]
     head = "% Needs \\usepackage{booktabs}. Written by tunebench: changes are lost.\n\n"

@@ -135,8 +135,8 @@ def _sharing(planned: Sequence[Planned], results: Results) -> list[deque[Planned
     for each in planned:
         if each.due:
             shared.setdefault(results.scratch(each.identity), deque()).append(each)
-    for each in planned:
-        if (left := results.scratch(each.identity)) not in shared and left.exists():
+    for each in planned if results.has_scratch() else ():
+        if results.scratch(each.identity) not in shared:
             results.clear_scratch(each.identity)  # a run was killed after its last record
     return list(shared.values())
 

@@ -12,6 +12,7 @@ from bench.names import METRICS
 from bench.record import Record, Results
 
 Start = Callable[..., subprocess.Popen[str]]
+Tally = Callable[[str, int], None]
 
 
 def ended(process: subprocess.Popen[str], code: int = 0) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from processes import by_method, scores
+from processes import Tally, by_method, scores
 
 from bench.cli import main
 from bench.record import Record, Results
@@ -45,7 +45,7 @@ def mount_again(place: Path, options: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{options}", place], check=True)
 
 
-def test_a_full_disk(run: Run, small_disk: Path, tmp_path: Path, tally: Callable[[str, int], None]) -> None:
+def test_a_full_disk(run: Run, small_disk: Path, tmp_path: Path, tally: Tally) -> None:
     run(tmp_path / "alone")
     mount_again(small_disk, "size=64k")
     out = small_disk / "out"
@@ -63,7 +63,7 @@ def test_a_full_disk(run: Run, small_disk: Path, tmp_path: Path, tally: Callable
 
 
 def test_a_full_disk_under_the_cache(
-    run: Run, small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Callable[[str, int], None]
+    run: Run, small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:
     run(tmp_path / "alone")
     monkeypatch.setenv("TUNEBENCH_CACHE", str(small_disk / "cache"))
@@ -78,7 +78,7 @@ def test_a_full_disk_under_the_cache(
     tally("a full disk", 1)
 
 
-def test_a_read_only_disk(run: Run, small_disk: Path, tmp_path: Path, tally: Callable[[str, int], None]) -> None:
+def test_a_read_only_disk(run: Run, small_disk: Path, tmp_path: Path, tally: Tally) -> None:
     mount_again(small_disk, "ro")
     out = small_disk / "out"
     assert run(out, code=2).stderr.splitlines()[-1] == (
@@ -92,7 +92,7 @@ def test_a_read_only_disk(run: Run, small_disk: Path, tmp_path: Path, tally: Cal
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b'{"dataset": "x"', b"\x00" * 400, None], ids=str)
-def test_a_damaged_record(run: Run, tmp_path: Path, damage: bytes | None, tally: Callable[[str, int], None]) -> None:
+def test_a_damaged_record(run: Run, tmp_path: Path, damage: bytes | None, tally: Tally) -> None:
     out = tmp_path / "out"
     run(out)
     before = scores(out)
@@ -107,9 +107,7 @@ def test_a_damaged_record(run: Run, tmp_path: Path, damage: bytes | None, tally:
     tally("a damaged record", 1)
 
 
-def test_a_damaged_shard(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Callable[[str, int], None]
-) -> None:
+def test_a_damaged_shard(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally) -> None:
     monkeypatch.setenv("TUNEBENCH_CACHE", str(tmp_path / "cache"))
     run(tmp_path / "alone")
     shards = sorted((tmp_path / "cache" / "embeddings").glob("*/*.npy"))
@@ -125,7 +123,7 @@ def test_a_damaged_shard(
         tally("a damaged shard of embeddings", 1)
 
 
-def test_damaged_scores_are_made_again(run: Run, tmp_path: Path, tally: Callable[[str, int], None]) -> None:
+def test_damaged_scores_are_made_again(run: Run, tmp_path: Path, tally: Tally) -> None:
     out = tmp_path / "out"
     run(out)
     path = Results(out).per_query(by_method(out)["nudge-m"])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from processes import by_method
+from processes import Tally, by_method
 
 from bench.cli import main
 from bench.data import catalogue, download
@@ -30,7 +30,7 @@ def test_it_costs_its_own_cells_after_a_while(
     tiny_model: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    tally: Callable[[str, int], None],
+    tally: Tally,
 ) -> None:
     monkeypatch.setenv("TUNEBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(download, "PATIENCE", 0.5)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import Start, by_method, ended, scores, until
+from processes import Start, Tally, by_method, ended, scores, until
 
 METHODS = "none,adaptor[batch=16,steps=30],nudge-m,nudge-n,hangs[seconds=3]"
 SEEDS = ("--seeds", "0,1,2")
@@ -43,7 +43,7 @@ def at_work() -> list[int]:
 
 
 def test_it_gives_what_this_machine_gives(
-    cluster: Any, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Callable[[str, int], None]
+    cluster: Any, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     out = tmp_path / "out"

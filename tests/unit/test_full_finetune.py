@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -235,6 +236,8 @@ def test_a_fit_that_was_killed_goes_on_to_the_same_result(
             fit(method, problem)
     (checkpoint,) = tmp_path.glob("*/checkpoints/checkpoint-8")
     (checkpoint.parent / "checkpoint-12").mkdir()  # was being written
+    shutil.copytree(checkpoint, removed := checkpoint.parent / "checkpoint-16")
+    (removed / "model.safetensors").unlink()  # was being removed
     torch.rand(3)
     clock = Clock(torch.device("cpu"))
     resumed = fit(method, replace(problem, meter=clock))

@@ -8,6 +8,7 @@ import pytest
 from bench.record import Record, Results
 from bench.report.board import load_boards
 from bench.report.encodes import Encodes
+from bench.report.latex import latex
 from bench.report.sheet import sheet
 
 if TYPE_CHECKING:
@@ -51,8 +52,10 @@ def test_the_board_says_how_many_times_fewer_encodes_a_row_took(cells: Cells, tw
         exact = cells.add("exact", record.seed, 0.1)
         many = counting(exact, 500, {}, cache=100, refresh=400)
         Results(cells.folder).write(many, cells.queries(record.seed, 0.1, 0.02))
-    table = sheet(load_boards(cells.folder)[0]).encodes
+    worded = sheet(load_boards(cells.folder)[0])
+    table = worded.encodes
     assert table
+    assert "10.0x & 0.350" in latex([worded], [])
     exact, few = (line.cells for line in table.lines)
     assert (exact[0], *exact[2:]) == ("exact", "100", "400", "500", "1,000", "1.0x", "—", "—", "—")
     assert (few[0], *few[2:]) == ("corrector", "0", "0", "100", "100", "10.0x", "0.350", "0.500", "0.125")

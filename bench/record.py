@@ -8,7 +8,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bench.changes import Changes
 from bench.errors import BadInput, Mended, first_fault
-from bench.names import RUNS, SCRATCH
-from bench.whole import set_aside, write_whole, writing
+from bench.names import SCRATCH
+from bench.whole import remove_unfinished, set_aside, write_whole, writing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,10 +137,8 @@ class Results:
 
     def tidy(self) -> None:
         """Removes what killed runs have left half written; only when no run is at work here."""
-        for kept in (self.folder, *(path for path in self.folder.iterdir() if not path.name.startswith("."))):
-            for left in kept.glob(".*"):
-                if left.name not in {RUNS, SCRATCH}:
-                    shutil.rmtree(left) if left.is_dir() else left.unlink()
+        for kept in ("", "records", "per_query", "changes", "artefacts", "figures"):
+            remove_unfinished(self.folder / kept)
 
     def records(self) -> Iterator[Record]:
         """All records, in an order that depends on their identities alone.
@@ -159,14 +157,12 @@ class Results:
         links = identity["hyperparameters"].get("links") or [identity["hyperparameters"]]
         return self.folder / SCRATCH / cell_id({**rest, "first link": links[0]})
 
-    @contextmanager
-    def claimed(self, identity: dict[str, Any]) -> Iterator[None]:
+    def claimed(self, identity: dict[str, Any]) -> AbstractContextManager[object]:
         """Waits until no other process is at a cell that shares its scratch folder, and keeps them from it meanwhile.
 
         What is locked is free again when its process ends, however it does.
         """
-        with _locked(self.scratch(identity)):
-            yield
+        return _locked(self.scratch(identity))
 
     def clear_scratch(self, identity: dict[str, Any]) -> None:
         """Removes what was shared, unless another run is at it, which will."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bench.errors import BadInput, Mended
 
+UNFINISHED = ".unfinished"  # how the name of what is being written ends
 UNWRITABLE = {EACCES, EDQUOT, EFBIG, EIO, ENOSPC, EPERM, EROFS}
 
 
@@ -29,6 +30,12 @@ def writing(path: Path) -> Iterator[None]:
         if error.errno not in UNWRITABLE:
             raise
         raise BadInput(f"{path}: cannot be written ({error.strerror}); mend that, and run the same again") from None
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Removes what killed processes have left half written in a folder; only when none is writing there."""
+    for left in folder.glob(f".*{UNFINISHED}"):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def set_aside(path: Path, fault: str, then: str) -> None:
@@ -50,7 +57,7 @@ def make_whole(folder: Path, write: Callable[[Path], None]) -> None:
         return
     with writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+        unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-", suffix=UNFINISHED))
         try:
             write(unfinished)
             unfinished.rename(folder)
@@ -67,7 +74,7 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
     Raises:
         BadInput: when the disk does not take it.
     """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -87,6 +87,8 @@ def start_executor(job: Job, where: Where, progress: Progress, tell: Tell) -> Ex
         return OnRay(job, where, tell)
     if where.address or where.per_cell:
         raise BadInput("--address and --per-cell are for --executor ray; leave them out, or name it")
+    if where.workers == 0 and job.timeout is not None:
+        raise BadInput("--timeout ends a cell's process; leave out --workers 0")
     from bench.run.local import InProcess, Processes
 
     return InProcess(job, progress) if where.workers == 0 else Processes(job, where.workers, progress, tell)

@@ -83,10 +83,12 @@ def test_the_next_run_forgets_those_that_have_ended_and_what_they_left(tmp_path:
     with Journal(tmp_path, "one", due(cell("a")), seats=1):
         pass
     (tmp_path / "records").mkdir()
-    left = tmp_path / "records" / ".abc.json.123"
+    left = tmp_path / "records" / ".abc.json.123.unfinished"
     left.touch()
+    (tmp_path / ".git").mkdir()
     with Journal(tmp_path, "two", due(cell("a")), seats=1):
         assert not left.exists()
+        assert (tmp_path / ".git").exists(), "what is not ours stays"
         left.touch()
         with Journal(tmp_path, "three", due(cell("a")), seats=1):
             assert [(course.asked.suite, course.alive) for course in courses(tmp_path)] == [

@@ -189,6 +189,7 @@ def test_workers_share_the_threads_of_the_processor(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("where", "said"),
     [
+        (Where(workers=0), "--timeout ends a cell's process; leave out --workers 0"),
         (Where(address="auto"), "--address and --per-cell are for --executor ray"),
         (Where(per_cell={"cpus": 1}), "--address and --per-cell are for --executor ray"),
         (Where("ray", workers=0), "--workers 0 runs cells in this process"),
@@ -196,7 +197,7 @@ def test_workers_share_the_threads_of_the_processor(monkeypatch: pytest.MonkeyPa
 )
 def test_what_does_not_go_together_is_refused(tmp_path: Path, where: Where, said: str) -> None:
     with pytest.raises(BadInput, match=said):
-        start_executor(Job(tmp_path), where, lambda *_: None, lambda _: None)
+        start_executor(Job(tmp_path, timeout=1.0), where, lambda *_: None, lambda _: None)
 
 
 def test_without_ray_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

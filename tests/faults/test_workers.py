@@ -72,7 +72,7 @@ def test_a_worker_that_dies_costs_its_own_cell_alone(start: Start, tmp_path: Pat
         assert f"{method} · seed 0: " in said
         assert said.count(f"{method} · seed 0: ") == 2, "it was tried twice"
     assert not (out / log["none"]).exists(), "it printed nothing"
-    tally("a worker that dies or hangs, at a cell that is tried once more", 5)
+    tally("a worker that dies or hangs (cells beside its own)", 5)
 
 
 def names(out: Path) -> dict[str, str]:

@@ -197,21 +197,28 @@ def courses(folder: Path) -> Iterator[Course]:
     """The runs that are at work in a results folder, and those that ended since the latest began; the latest last.
 
     Raises:
-        BadInput: when there is none.
+        BadInput: when there is none, or a journal cannot be read.
     """
     paths = sorted((folder / RUNS).glob("*.jsonl"))
     if not paths:
         n = sum(1 for _ in (folder / "records").glob("*.json"))
         raise BadInput(f"{folder}: no run is known of here, but {n} records; `tunebench report {folder}` shows them")
     for path in paths:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        whole = [json.loads(line) for line in lines if line.endswith("\n")]  # the last may be half written
-        if whole:
-            head = {**whole[0], **{name: list(map(tuple, whole[0][name])) for name in ("due", "usual")}}
-            course = Course(Asked(**head), alive=_alive(path))
-            for line in whole[1:]:
-                course.add(Happened(**{**line, "kind": tuple(line["kind"])}))
-            yield course
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            whole = [json.loads(line) for line in lines if line.endswith("\n")]  # the last may be half written
+            if whole:
+                yield _course(whole[0], whole[1:], alive=_alive(path))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise BadInput(f"{path}: no journal, or one of another version; delete it") from None
+
+
+def _course(asked: dict[str, Any], happened: Sequence[dict[str, Any]], *, alive: bool) -> Course:
+    head = {**asked, **{name: list(map(tuple, asked[name])) for name in ("due", "usual")}}
+    course = Course(Asked(**head), alive=alive)
+    for line in happened:
+        course.add(Happened(**{**line, "kind": tuple(line["kind"])}))
+    return course
 
 
 def _lock(journal: Path) -> Path:

@@ -79,6 +79,15 @@ def test_half_a_line_is_not_read(tmp_path: Path) -> None:
         list(courses(tmp_path))
 
 
+@pytest.mark.parametrize("line", ["[]", "3", "{}", "not JSON", '{"suite": "x", "later": 1}', '{"due": 3, "usual": []}'])
+def test_what_is_no_journal_is_named(tmp_path: Path, line: str) -> None:
+    path = tmp_path / ".runs" / "1.jsonl"
+    path.parent.mkdir()
+    path.write_text(f"{line}\n")
+    with pytest.raises(BadInput, match=r"1\.jsonl: no journal, or one of another version; delete it"):
+        list(courses(tmp_path))
+
+
 def test_the_next_run_forgets_those_that_have_ended_and_what_they_left(tmp_path: Path) -> None:
     with Journal(tmp_path, "one", due(cell("a")), seats=1):
         pass

@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 from bench.cli import main
 from bench.errors import BadInput
 from bench.record import Record, Results, cell_id
-from bench.show import waiting
+from bench.terminal import waiting
 from bench.track import chosen_mode, track, tracking, wandb_state
 
 pytestmark = pytest.mark.usefixtures("cache")

@@ -17,6 +17,7 @@ from bench.run.executor import Ask, Lost, Tell
 from bench.run.workbench import Progress
 from bench.run.worker import Job, Worker
 
+STDERR = 2  # whatever `sys.stderr` is
 LOOK = 1.0  # seconds after which it is looked whether a silent process is still there
 DIED_OF = {
     "SIGKILL": "killed from outside (SIGKILL), as the system does when memory runs out",
@@ -138,6 +139,7 @@ class _Process:
             [sys.executable, "-P", "-m", "bench.run", str(theirs.fileno()), str(os.getpid())],
             env=variables,
             stdin=subprocess.DEVNULL,  # nothing can be asked there
+            stdout=STDERR,  # ours is for the board
             pass_fds=[theirs.fileno()],
             start_new_session=True,  # so that it can be ended with all that it starts, and a Ctrl-C is not its own
         )

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from bench.errors import BadInput
+from bench.words import cell_name
 from methods import label, nearest_name, origins, parse, with_trials
 
 SUITES = Path(__file__).parent / "suites"
@@ -113,7 +114,7 @@ class Cell:
         return self.dataset, self.encoder, self.method
 
     def __str__(self) -> str:
-        return f"{self.dataset} · {self.encoder} · {self.method} · seed {self.seed}"
+        return cell_name(self.kind, self.seed)
 
 
 def suite_names() -> list[str]:

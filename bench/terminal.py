@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -37,9 +37,14 @@ def print_rows(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         write_json(rows)
         return
+    console_of().print(table_of(rows))
+
+
+def table_of(rows: Sequence[Mapping[str, str | int]]) -> Table:
+    """Rows that share their keys as a table; numbers stand at the right."""
     table = Table(box=None, pad_edge=False)
-    for name in rows[0]:
-        table.add_column(name, overflow="fold")
+    for name, value in rows[0].items():
+        table.add_column(name, justify="right" if isinstance(value, int) else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(value) for value in row.values()))
-    console_of().print(table)
+        table.add_row(*(Text(f"{value:,}" if isinstance(value, int) else value) for value in row.values()))
+    return table

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, Self
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
 from bench.names import MAIN
 from bench.run.journal import Course, courses
-from bench.terminal import console_of, write_json
-from bench.words import duration, plural
+from bench.terminal import console_of, table_of, write_json
+from bench.words import cell_name, duration, plural
 
 if TYPE_CHECKING:  # they bring torch, and a look needs none
     from bench.run.journal import Happened
@@ -26,7 +25,6 @@ if TYPE_CHECKING:  # they bring torch, and a look needs none
     from bench.run.worker import Costs
     from bench.spec import Suite
 
-COLUMNS = ("data set", "encoder", "cells", "done", "failed", "skipped", "running")
 SHOWN = 10  # cells that are at work, and as many troubles
 
 
@@ -111,12 +109,7 @@ def _parts(course: Course) -> Iterable[RenderableType]:
     """The table of a run's data sets and what is at work."""
     yield Text(headline(course))
     if course.due:
-        table = Table(box=None, pad_edge=False)
-        for name in COLUMNS:
-            table.add_column(name, justify="left" if name in COLUMNS[:2] else "right", overflow="fold")
-        for row in places(course):
-            table.add_row(*(Text(f"{value:,}" if isinstance(value, int) else value) for value in row.values()))
-        yield table
+        yield table_of(places(course))
     if running := at_work(course, time.time()):
         yield Text("\n".join(f"running {duration(row['seconds'])}: {row['cell']}" for row in running[:SHOWN]))
         if len(running) > SHOWN:
@@ -168,8 +161,7 @@ def at_work(course: Course, now: float) -> list[dict[str, Any]]:
         return []
     running = sorted(course.running.copy().items(), key=lambda item: item[1])
     return [
-        {"cell": f"{' · '.join(kind)} · seed {seed}", "seconds": round(max(0.0, now - began), 1)}
-        for (kind, seed), began in running
+        {"cell": cell_name(kind, seed), "seconds": round(max(0.0, now - began), 1)} for (kind, seed), began in running
     ]
 
 

@@ -1,4 +1,4 @@
-"""How durations and counts read, in whatever is printed."""
+"""How durations, counts and cells read, in whatever is printed."""
 
 from __future__ import annotations
 
@@ -21,3 +21,8 @@ def duration(seconds: float) -> str:
 def plural(count: int, noun: str) -> str:
     """A count and what is counted."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def cell_name(kind: tuple[str, str, str], seed: int) -> str:
+    """Data set, encoder and method of a cell, and its seed."""
+    return f"{' · '.join(kind)} · seed {seed}"

@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from bench.errors import BadInput
 from bench.names import RUNS
 from bench.whole import writing
+from bench.words import cell_name
 
 if TYPE_CHECKING:  # they bring torch, and a look needs none
     from bench.run.plan import Planned
@@ -79,7 +80,7 @@ class Happened:
         return cls(time.time(), event.record.status, cell.kind, cell.seed, event.record.reason or "")
 
     def __str__(self) -> str:
-        return f"{' · '.join(self.kind)} · seed {self.seed}"
+        return cell_name(self.kind, self.seed)
 
 
 @dataclass
@@ -172,12 +173,11 @@ class Journal:
         self.course = Course(asked)
         self._write(asdict(asked))
 
-    def add(self, event: Event) -> Happened:
+    def add(self, event: Event) -> None:
         """Writes down what has happened."""
         happened = Happened.now(event)
         self.course.add(happened)
         self._write(asdict(happened))
-        return happened
 
     def _write(self, line: Mapping[str, Any]) -> None:
         with writing(self._path):

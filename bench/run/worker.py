@@ -147,8 +147,9 @@ def close_log(path: Path) -> str:
         said = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return ""
+    clean = redacted(said)
     if not said:
         path.unlink()
-    elif (clean := redacted(said)) != said:
+    elif clean != said:
         path.write_text(clean, encoding="utf-8")
-    return redacted(said)
+    return clean

@@ -3,18 +3,32 @@
 A method is one file in this folder, or an entry point in the group `tunebench.methods` of another package. Its name is
 the file's, with hyphens; variants are hyperparameters, `adaptor[batch=512]`, and methods chain, `adaptor+nudge-n`.
 `from methods import NudgeN` imports `nudge_n.py` and nothing else of them.
+
+>>> import numpy as np
+>>> from methods import Judged, NudgeN, Problem, Queries
+>>> random = np.random.default_rng(0)
+>>> documents = random.normal(size=(1000, 64))
+>>> answers = random.integers(0, 1000, 500)
+>>> queries = documents[answers] + random.normal(size=(500, 64))
+>>> train, dev = (Judged.from_vectors(queries[part], answers[part]) for part in (slice(400), slice(400, 500)))
+>>> tuned = NudgeN().fit(Problem.from_vectors(documents, train, dev))
+>>> found = tuned.search(Queries.from_vectors(queries[:3]), k=10)
+>>> (found.rows[:, 0].numpy() == answers[:3]).all()
+np.True_
 """
 
 from __future__ import annotations
 
 import re
 
-from methods._contract import Encoder, Judged, Meter, Method, Problem, Queries, Role, TrainableEncoder
+from methods._contract import Encoder, Meter, Method, Part, Problem, Role, TrainableEncoder
 from methods._corpus import Corpus, Item, Moved, Picture
 from methods._csr import Csr
 from methods._errors import ProblemError, Unsuited
 from methods._fit import Chain, fit, with_trials
+from methods._maps import Layer, layers
 from methods._metrics import Metric
+from methods._queries import Judged, Queries
 from methods._registry import (
     UnknownName,
     hyperparameters,
@@ -22,6 +36,7 @@ from methods._registry import (
     load_method,
     method_names,
     nearest_name,
+    origin,
     origins,
     parse,
     written,
@@ -39,10 +54,12 @@ __all__ = [
     "Encoder",
     "Item",
     "Judged",
+    "Layer",
     "Meter",
     "Method",
     "Metric",
     "Moved",
+    "Part",
     "Picture",
     "Problem",
     "ProblemError",
@@ -60,9 +77,11 @@ __all__ = [
     "has_bfloat16",
     "hyperparameters",
     "label",
+    "layers",
     "load_method",
     "method_names",
     "nearest_name",
+    "origin",
     "origins",
     "parse",
     "searched",

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods._contract import Judged
 from methods._corpus import Corpus, position
 from methods._csr import Csr
+from methods._queries import Judged
 from methods._search import document_dots, pair_dots
 
 TIE = 1e-12  # two scores of unit vectors in float64 that differ by less are equal

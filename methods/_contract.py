@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from methods._corpus import Corpus, Item
-from methods._csr import Csr
 from methods._errors import ProblemError
+from methods._queries import CPU, Floats, Judged, check_queries, float32
 from methods._space import Space
 
 if TYPE_CHECKING:
@@ -24,10 +24,9 @@ if TYPE_CHECKING:
 
 Role = Literal["query", "document"]
 Similarity = Literal["cosine", "dot"]
-CPU = torch.device("cpu")
+Part = Literal["documents", "queries", "encoder", "search"]  # of a search
 FEW = 30  # dev queries: below it, the standard error of a rate of .5 is above .09
 OpenEncoder: TypeAlias = "Callable[[Path], Encoder]"
-Queryset = TypeVar("Queryset", bound="Queries")
 
 
 class Encoder(Protocol):
@@ -54,76 +53,6 @@ class TrainableEncoder(Encoder, Protocol):
     def features(self, items: Sequence[Item], role: Role) -> dict[str, Any]:
         """What `model` reads of some items, all texts or all pictures."""
         ...
-
-
-@dataclass(frozen=True)
-class Queries:
-    """Queries to be answered.
-
-    Attributes:
-        items: the n texts or pictures; empty when only vectors are known.
-        vectors: (n, d) float32 on the CPU, as the encoder gave them.
-        exclude: n rows over the documents: what a query must not retrieve (itself, say), or None.
-    """
-
-    items: Sequence[Item]
-    vectors: Tensor
-    exclude: Csr | None = None
-
-    def __len__(self) -> int:
-        return len(self.vectors)
-
-
-@dataclass(frozen=True)
-class Judged(Queries):
-    """Queries whose relevant documents are known.
-
-    Attributes:
-        relevant: n rows over the documents, with positive grades; a row may be empty.
-    """
-
-    relevant: Csr = field(kw_only=True)
-
-    def take(self, rows: Tensor) -> Judged:
-        """The given queries, (k,) int64, in that order."""
-        return Judged(
-            [self.items[row] for row in rows.tolist()] if len(self.items) else (),
-            self.vectors[rows],
-            None if self.exclude is None else self.exclude.take(rows),
-            relevant=self.relevant.take(rows),
-        )
-
-    def answered(self) -> Judged:
-        """The queries that have an answer, at unit length, without their items."""
-        some = replace(self, items=()).take((self.relevant.lengths > 0).nonzero()[:, 0])
-        return replace(some, vectors=torch.nn.functional.normalize(some.vectors, dim=1))
-
-    def retrievable(self) -> Tensor:
-        """(pairs,) bool: which of its answers each query may retrieve."""
-        retrievable = torch.ones(len(self.relevant.columns), dtype=torch.bool)
-        if self.exclude is not None:
-            excluded = self.exclude.take(self.relevant.rows)
-            retrievable[excluded.rows[excluded.columns == self.relevant.columns[excluded.rows]]] = False
-        return retrievable
-
-    def no_negatives(self) -> Csr:
-        """What is no negative of each query: the documents that answer it, and those that it must not retrieve."""
-        if self.exclude is None:
-            return self.relevant
-        both = (self.relevant, self.exclude)
-        rows, columns = torch.cat([part.rows for part in both]), torch.cat([part.columns for part in both])
-        return Csr.from_pairs(rows, columns, len(self))
-
-    def joined(self, other: Judged) -> Judged:
-        """These queries and then the others."""
-        nothing = [Csr.from_rows([[]] * len(part)) for part in (self, other)]
-        exclude = [part.exclude or none for part, none in zip((self, other), nothing, strict=True)]
-        return Judged(
-            [*self.items, *other.items],
-            torch.cat([self.vectors, other.vectors]),
-            Csr.concatenated(*exclude),
-            relevant=Csr.concatenated(self.relevant, other.relevant),
-        )
 
 
 class Meter:
@@ -177,35 +106,35 @@ class Problem:
     meter: Meter = field(default_factory=Meter)
     scratch: Path | None = None
 
+    @classmethod
+    def from_vectors(cls, documents: Floats, train: Judged, dev: Judged) -> Problem:
+        """A problem of which only vectors are known; documents are scaled to unit length.
+
+        Args:
+            documents: (n, d) floats, an array or a tensor; none is zero.
+            train: the judged queries to learn from.
+            dev: those to choose hyperparameters by.
+
+        Raises:
+            ProblemError: when shapes disagree, a row is zero or not finite, or a document does not exist.
+
+        >>> documents = [[1, 0], [0, 2], [1, 1]]
+        >>> judged = Judged.from_vectors([[1, 0.1], [0.1, 1]], [0, 1])
+        >>> Problem.from_vectors(documents, judged, judged).corpus.n
+        3
+        """
+        vectors = float32(documents)
+        if vectors.ndim != 2:
+            raise ProblemError(f"documents: shape {tuple(vectors.shape)}; pass (n, d)")
+        lengths = vectors.norm(dim=1, keepdim=True)
+        unusable = (~(lengths[:, 0] > 0) | ~lengths[:, 0].isfinite()).nonzero()
+        if len(unusable):
+            raise ProblemError(f"documents: row {int(unusable[0])} is zero or not finite; drop it")
+        return cls(Corpus.from_vectors((vectors / lengths).numpy()), train, dev)
+
     def __post_init__(self) -> None:
         for name, judged in (("train", self.train), ("dev", self.dev)):
             check_queries(name, judged, self.corpus)
-
-
-def check_queries(name: str, queries: Queries, corpus: Corpus) -> None:
-    """Raises ProblemError when the queries cannot be searched or learnt from in this corpus."""
-    vectors = queries.vectors
-    if vectors.ndim != 2 or vectors.shape[1] != corpus.d:
-        raise ProblemError(
-            f"{name}.vectors: shape {tuple(vectors.shape)}, but the documents have {corpus.d} dimensions"
-        )
-    if vectors.dtype != torch.float32 or vectors.device != CPU:
-        raise ProblemError(f"{name}.vectors: {vectors.dtype} on {vectors.device}; pass float32 on the CPU")
-    bad = (~vectors.isfinite().all(1)).nonzero()
-    if len(bad):
-        raise ProblemError(f"{name}.vectors: row {int(bad[0])} is not finite; drop that query or encode it again")
-    pairs = {"exclude": queries.exclude, "relevant": queries.relevant if isinstance(queries, Judged) else None}
-    for kind, csr in pairs.items():
-        if csr is None:
-            continue
-        if len(csr) != len(queries):
-            raise ProblemError(f"{name}.{kind}: {len(csr)} rows for {len(queries)} queries")
-        unknown = ((csr.columns < 0) | (csr.columns >= corpus.n)).nonzero()
-        if len(unknown):
-            pair = int(unknown[0])
-            raise ProblemError(
-                f"{name}.{kind}: row {int(csr.rows[pair])} names document {int(csr.columns[pair])} of {corpus.n}"
-            )
 
 
 def check_train(problem: Problem) -> None:
@@ -245,12 +174,14 @@ class Method(ABC):
         version: raised whenever its results change.
         needs: what must be in the problem beyond vectors: "items", "encoder".
         space: the hyperparameters that are worth tuning, each with the values to try, the default among them.
+        control: whether it is there to be compared with, and is never to be recommended.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     needs: ClassVar[frozenset[Literal["items", "encoder"]]] = frozenset()
     space: ClassVar[Space] = {}
+    control: ClassVar[bool] = False
     join_dev: bool = field(default=False, kw_only=True)
     train_share: float = field(default=1.0, kw_only=True)
     tune: int = field(default=0, kw_only=True)
@@ -263,6 +194,10 @@ class Method(ABC):
     def fit(self, problem: Problem) -> Tuned:
         """Learns from `problem.train` and `problem.dev`; leaves the problem as it was."""
 
+    def replaces(self) -> frozenset[Part]:
+        """What changes where it is served; nothing, as long as a method does not say."""
+        return frozenset()
+
     def update(self, problem: Problem, tuned: Tuned) -> Tuned:
         """Learns from a problem that has grown, with the hyperparameters that an earlier fit has chosen.
 
@@ -270,6 +205,16 @@ class Method(ABC):
             problem: with all train queries, old and new; new documents come after the old ones. The dev queries are
                 not asked.
             tuned: what `fit` or `update` of this method returned.
+
+        >>> from dataclasses import replace
+        >>> import numpy as np
+        >>> from methods import NudgeN
+        >>> judged = Judged.from_vectors([[1, 0, 0.8], [1, 0.1, 0.7]], [2, 2])
+        >>> problem = Problem.from_vectors(np.eye(3), judged, judged)
+        >>> tuned, more = NudgeN().fit(problem), Judged.from_vectors([[1, -1, 0]], [0])
+        >>> updated = NudgeN().update(replace(problem, train=problem.train.joined(more)), tuned)
+        >>> updated.moved.rows.tolist()
+        [0, 2]
         """
         return replace(self, **tuned.chosen).fit(problem).with_chosen(tuned.chosen)
 

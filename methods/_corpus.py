@@ -89,6 +89,9 @@ class Corpus:
 
         Raises:
             ProblemError: for an array that is not (n, d) float32, or a row that is not finite or not of unit length.
+
+        >>> Corpus.from_vectors(np.eye(3, dtype=np.float32)).n
+        3
         """
         if vectors.ndim != 2 or vectors.dtype != np.float32:
             raise ProblemError(f"documents: {vectors.dtype} of shape {vectors.shape}; pass float32 of shape (n, d)")

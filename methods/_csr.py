@@ -28,7 +28,11 @@ class Csr:
 
     @classmethod
     def from_rows(cls, rows: Iterable[Mapping[int, float] | Iterable[int]]) -> Csr:
-        """Builds it from one mapping {column: value} a row, or from one list of columns a row, all of value 1."""
+        """Builds it from one mapping {column: value} a row, or from one list of columns a row, all of value 1.
+
+        >>> Csr.from_rows([[3, 5], [], {4: 2.0}]).lengths.tolist()
+        [2, 0, 1]
+        """
         filled = [row if isinstance(row, Mapping) else dict.fromkeys(row, 1.0) for row in rows]
         lengths = torch.tensor([0, *(len(row) for row in filled)], dtype=torch.int64)
         return cls(

@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from methods._contract import Judged, Method, OpenEncoder, Problem, Queries
+from methods._contract import Method, OpenEncoder, Part, Problem
 from methods._corpus import Corpus
 from methods._errors import ProblemError
+from methods._queries import Judged, Queries
 from methods._search import Ranking
 from methods._tuned import Tuned, VectorTuned, reencoded
 from methods._tuning import searched, tune
@@ -25,6 +26,13 @@ def fit(method: Method, problem: Problem) -> Tuned:
 
     Raises:
         ProblemError: when the problem lacks what the method needs.
+
+    >>> import numpy as np
+    >>> from methods import parse
+    >>> judged = Judged.from_vectors([[1, 0, 0.8], [1, 0.1, 0.7]], [2, 2])
+    >>> problem = Problem.from_vectors(np.eye(3), judged, judged)
+    >>> [fit(parse(name), problem).search(judged, k=1).rows.tolist() for name in ("none", "nudge-n")]
+    [[[0], [0]], [[2], [2]]]
     """
     if "items" in method.needs and not len(problem.corpus.items):
         raise ProblemError(f"{method.name} needs the documents themselves, and the corpus has only vectors")
@@ -83,6 +91,10 @@ class Chain(Method):
     def update(self, problem: Problem, tuned: Tuned) -> Tuned:  # noqa: ARG002 — whatever they are
         """Raises ProblemError: what each link chose is not known any more."""
         raise ProblemError("a chain cannot be updated; fit it anew, or update its links one after the other")
+
+    def replaces(self) -> frozenset[Part]:
+        """What one of the links replaces."""
+        return frozenset[Part]().union(*(link.replaces() for link in self.links))
 
     def query_map(self, d: int) -> nn.Module:
         """The maps of the links that have one, in order."""

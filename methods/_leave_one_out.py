@@ -14,12 +14,13 @@ from torch import Tensor
 
 from methods._contenders import Screen
 from methods._contests import Events, precedes
-from methods._contract import Judged, Problem
+from methods._contract import Problem
 from methods._corpus import Corpus, position
 from methods._csr import Csr
 from methods._metrics import Metric
 from methods._nudge import CHUNK, Sums, counted, turn_to
 from methods._profile import Profile, steps, value_changes
+from methods._queries import Judged
 from methods._search import document_dots, pair_dots, top_k
 
 SINK = 2.0  # the largest offset: it puts any unit vector below every other

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from methods._contract import Problem
 from methods._corpus import Vectors
+from methods._errors import ProblemError
 from methods._search import BLOCK
 from methods._tuned import VectorTuned
 
@@ -59,8 +61,76 @@ class Residual(nn.Module):
         return mapped
 
 
+class Lengthened(nn.Module):
+    """Queries with their length as one more coordinate when `on`, so that an offset counts for all queries alike."""
+
+    on: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("on", torch.tensor(False))
+
+    def forward(self, queries: Tensor) -> Tensor:
+        """(m, d) to (m, d + 1), or as they are."""
+        return torch.cat([queries, queries.norm(dim=1, keepdim=True)], dim=1) if self.on else queries
+
+
 def identity_layer(d: int) -> nn.Linear:
     """A d × d layer without a bias that changes nothing yet."""
     layer = nn.Linear(d, d, bias=False)
     nn.init.eye_(layer.weight)
     return layer
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A step of a map: z to W·z + b, of z/‖z‖ where `unit`, and GELU of each coordinate where `gelu`.
+
+    Attributes:
+        weight: W, (out, in) float32.
+        bias: b, (out,) float32.
+        unit: whether z is scaled to unit length first.
+        gelu: whether GELU comes last, x·Φ(x) with the normal distribution's Φ.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    unit: bool = False
+    gelu: bool = False
+
+
+def layers(module: nn.Module, d: int) -> list[Layer]:
+    """What a map of queries of d dimensions does, step by step, for whoever has no torch.
+
+    A map that lengthens queries is written for queries of unit length: others are scaled to it, which changes no
+    ranking.
+
+    Raises:
+        ProblemError: for a module that is none of those here.
+
+    >>> [tuple(step.weight.shape) for step in layers(nn.Sequential(identity_layer(4), Residual(4)), 4)]
+    [(4, 4), (12, 4), (4, 12)]
+    """
+    eye = torch.eye(d)
+    if isinstance(module, nn.Identity):
+        return []
+    if isinstance(module, nn.Linear):
+        bias = torch.zeros(module.out_features) if module.bias is None else module.bias.detach()
+        return [Layer(module.weight.detach(), bias)]
+    if isinstance(module, Residual):
+        # GELU(x) − GELU(−x) = x, by which z gets past the hidden layer.
+        hidden, out, zeros = module.hidden, module.out, torch.zeros(2 * d)
+        return [
+            Layer(torch.cat([hidden.weight.detach(), eye, -eye]), torch.cat([hidden.bias.detach(), zeros]), gelu=True),
+            Layer(torch.cat([out.weight.detach(), eye, -eye], dim=1), out.bias.detach()),
+        ]
+    if isinstance(module, Lengthened):
+        one = torch.zeros(d + 1)
+        one[d] = 1.0
+        return [Layer(torch.cat([eye, torch.zeros(1, d)]), one, unit=True)] if module.on else []
+    if isinstance(module, nn.Sequential):
+        steps: list[Layer] = []
+        for part in module:
+            steps += layers(part, steps[-1].weight.shape[0] if steps else d)
+        return steps
+    raise ProblemError(f"a map of queries by {type(module).__name__} cannot be written without torch")

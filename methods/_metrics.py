@@ -34,6 +34,9 @@ class Metric:
 
         Raises:
             ValueError: for anything else.
+
+        >>> Metric.parse("recall@100")
+        Metric(kind='recall', k=100)
         """
         match = re.fullmatch(r"(?:(ndcg|recall)@([1-9]\d*)|(hit)@(1))", name)
         if match is None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from methods._contract import Method, Problem, Similarity, check_train
+from methods._contract import Method, Part, Problem, Similarity, check_train
 from methods._corpus import Moved, position
 from methods._errors import ProblemError
 from methods._profile import Plateau, Profile
@@ -139,6 +139,10 @@ class Nudge(Method):
     @abstractmethod
     def similarity(self) -> Similarity:
         """How documents are searched where they come to lie."""
+
+    def replaces(self) -> frozenset[Part]:
+        """Documents that have train queries."""
+        return frozenset({"documents"})
 
     def fit(self, problem: Problem) -> VectorTuned:
         """Moves the documents that have train queries.

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from methods._contract import Encoder, Judged, Problem
+from methods._contract import Encoder, Problem
 from methods._corpus import Corpus
 from methods._metrics import Metric
+from methods._queries import Judged
 from methods._search import top_k
 from methods._tuned import VectorTuned
 

@@ -77,6 +77,14 @@ def parse(text: str) -> Method:
 
     Raises:
         UnknownName: for an unknown method, hyperparameter or value, with the nearest that exists.
+
+    >>> parse("nudge-n[gamma=0.3]").gamma
+    0.3
+    >>> [link.name for link in parse("adaptor+nudge-n").links]
+    ['adaptor', 'nudge-n']
+    >>> parse("nudge-x")
+    Traceback (most recent call last):
+    methods._registry.UnknownName: unknown method 'nudge-x'; did you mean 'nudge-n'?
     """
     links = [_parse_link(part) for part in _links(text)]
     return links[0] if len(links) == 1 else Chain(tuple(links))
@@ -85,15 +93,20 @@ def parse(text: str) -> Method:
 def origins(text: str) -> dict[str, str]:
     """The packages that other people's methods in what `parse` reads come from, by name, without importing them."""
     points = {name: method_names().get(name) for name in (part.partition("[")[0].strip() for part in _links(text))}
-    return {
-        name: f"{point.dist.name} {point.dist.version} ({point.value})" if point.dist else point.value
-        for name, point in points.items()
-        if point is not None
-    }
+    return {name: origin(point) for name, point in points.items() if point is not None}
+
+
+def origin(point: EntryPoint) -> str:
+    """The package that an entry point comes from."""
+    return f"{point.dist.name} {point.dist.version} ({point.value})" if point.dist else point.value
 
 
 def label(method: Method) -> str:
-    """The canonical string of a method: its name and the hyperparameters that differ from the defaults."""
+    """The canonical string of a method: its name and the hyperparameters that differ from the defaults.
+
+    >>> label(parse("nudge-n[ gamma=0.30, grid=false ]"))
+    'nudge-n[gamma=0.3]'
+    """
     if isinstance(method, Chain):
         return "+".join(label(link) for link in method.links)
     changed = [

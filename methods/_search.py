@@ -10,9 +10,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from methods._contract import CPU
 from methods._corpus import Corpus
 from methods._csr import Csr
+from methods._queries import CPU
 
 Part = TypeVar("Part")
 

@@ -16,19 +16,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from methods._contract import (
-    CPU,
-    Encoder,
-    Meter,
-    OpenEncoder,
-    Problem,
-    Queries,
-    Queryset,
-    Similarity,
-    check_queries,
-)
+from methods._contract import Encoder, Meter, OpenEncoder, Problem, Similarity
 from methods._corpus import Corpus, Moved, Vectors
 from methods._errors import ProblemError
+from methods._queries import CPU, Queries, Queryset, check_queries
 from methods._search import Ranking, top_k
 
 AT_ONCE = 8_192  # items that are encoded at once, and read for it
@@ -135,7 +126,18 @@ class VectorTuned(Tuned):
         return top_k(mapped.vectors, corpus, k, exclude=queries.exclude, device=self.device)
 
     def save(self, folder: Path) -> None:
-        """Writes `tuned.json`, `tuned.safetensors` and, when the encoder was replaced, `encoder/`."""
+        """Writes `tuned.json`, `tuned.safetensors` and, when the encoder was replaced, `encoder/`.
+
+        >>> import tempfile
+        >>> from methods import Judged, NudgeN
+        >>> judged = Judged.from_vectors([[1, 0, 0.8], [1, 0.1, 0.7]], [2, 2])
+        >>> problem = Problem.from_vectors(np.eye(3), judged, judged)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     NudgeN().fit(problem).save(Path(folder))
+        ...     loaded = NudgeN().load(Path(folder), problem.corpus)
+        >>> loaded.search(judged, k=1).rows.tolist()
+        [[2], [2]]
+        """
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {f"kept.{name}": value for name, value in self.kept.items()}
         if self.moved is not None:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from methods._batches import shuffled_batches
-from methods._contract import Method, Problem, check_dev, check_train
+from methods._contract import Method, Part, Problem, check_dev, check_train
 from methods._errors import ProblemError
 from methods._infonce import Pairs
 from methods._maps import Maps, Residual, identity_layer
@@ -80,6 +80,11 @@ class Adaptor(Method):
         check_train(problem)
         maps, chosen = self._solved(problem) if self.kind == "ridge" else self._trained(problem)
         return replace(maps.tuned(problem), chosen=chosen)
+
+    def replaces(self) -> frozenset[Part]:
+        """The sides that are mapped."""
+        sides: dict[str, frozenset[Part]] = {"query": frozenset({"queries"}), "document": frozenset({"documents"})}
+        return sides.get(self.side, frozenset({"queries", "documents"}))
 
     def query_map(self, d: int) -> nn.Module:
         """The map of the queries at its start."""

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from methods._contract import Judged, Method, OpenEncoder, Problem, Queries, check_queries, check_train
+from methods._contract import Method, OpenEncoder, Part, Problem, check_train
 from methods._corpus import Corpus, Item
 from methods._errors import ProblemError, Unsuited
+from methods._queries import Judged, Queries, check_queries
 from methods._search import Ranking, best_of_all
 from methods._tuned import Tuned, read_about
 
@@ -41,6 +42,10 @@ class Bm25(Method):
     k1: float = 1.5
     b: float = 0.75
     expand: bool = False
+
+    def replaces(self) -> frozenset[Part]:
+        """The search itself."""
+        return frozenset({"search"})
 
     def fit(self, problem: Problem) -> Bm25Tuned:
         """Indexes the documents.

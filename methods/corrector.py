@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, Literal
 
-from methods._contract import Method, Problem
+from methods._contract import Method, Part, Problem
 from methods._errors import ProblemError
 from methods._fine_tuned import fine_tuned
 from methods._tuned import VectorTuned
@@ -65,6 +65,10 @@ class Corrector(Method):
     check_every: int = 100
     max_drop: float = 0.05
     metric: str = "ndcg@10"
+
+    def replaces(self) -> frozenset[Part]:
+        """The encoder, and with it all vectors."""
+        return frozenset({"encoder"})
 
     def fit(self, problem: Problem) -> VectorTuned:
         """Trains a copy of the encoder and keeps its best checkpoint by the dev metric, the untrained one included.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 
-from methods._contract import Method, Problem, TrainableEncoder
+from methods._contract import Method, Part, Problem, TrainableEncoder
 from methods._fine_tuned import fine_tuned
 from methods._hard_negatives import hard_negatives
 from methods._metrics import Metric
@@ -56,6 +56,10 @@ class FullFinetune(Method):
     check_every: int = 1_000
     max_drop: float = 0.05
     metric: str = "ndcg@10"
+
+    def replaces(self) -> frozenset[Part]:
+        """The encoder, and with it all vectors."""
+        return frozenset({"encoder"})
 
     def fit(self, problem: Problem) -> VectorTuned:
         """Trains a copy of the encoder and keeps its best checkpoint by the dev metric, the untrained one included.

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from methods._contract import CPU, Method, Problem, check_dev
+from methods._contract import Method, Part, Problem, check_dev
 from methods._corpus import Corpus, Moved
 from methods._errors import ProblemError
+from methods._maps import Lengthened
 from methods._metrics import Metric
+from methods._queries import CPU
 from methods._search import BLOCK, top_k
 from methods._tuned import VectorTuned
-from methods.nudge_loo import Lengthened
 
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 NEIGHBOURS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -55,6 +56,10 @@ class Nnn(Method):
         found = {"alpha": alpha, "neighbours": neighbours}
         chosen = {name: value for name, value in found.items() if getattr(self, name) is None}
         return replace(_lowered(problem, alpha * means[neighbours]), chosen=chosen)
+
+    def replaces(self) -> frozenset[Part]:
+        """All documents and queries, by one coordinate more."""
+        return frozenset({"documents", "queries"})
 
     def query_map(self, d: int) -> nn.Module:  # noqa: ARG002 — any
         """The coordinate that the offset is multiplied by."""

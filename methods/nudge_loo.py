@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from methods._contests import TIE
-from methods._contract import Problem, Similarity
+from methods._contract import Part, Problem, Similarity
 from methods._corpus import Moved
 from methods._errors import ProblemError
 from methods._leave_one_out import SINK, Ladder, leave_one_out, turned
+from methods._maps import Lengthened
 from methods._metrics import Metric
 from methods._nudge import Nudge, Sums, check_unit_length, turn_to
 from methods._tuned import VectorTuned
@@ -45,6 +46,10 @@ class NudgeLoo(Nudge):
     def similarity(self) -> Similarity:
         """The offset is one coordinate more, so that only the dot product knows it."""
         return "dot" if self.offset else "cosine"
+
+    def replaces(self) -> frozenset[Part]:
+        """Documents, and by the coordinate of the offset queries too."""
+        return frozenset({"documents", "queries"})
 
     def check(self, problem: Problem) -> None:
         """Raises ProblemError for values out of range, or documents that are not of unit length, after NUDGE-M say."""
@@ -97,17 +102,3 @@ class NudgeLoo(Nudge):
         lengthened = Lengthened()
         lengthened.on.fill_(bool(replace(self, **chosen).offset))
         return replace(super()._settled(problem, sums, moved, chosen), query_map=lengthened)
-
-
-class Lengthened(nn.Module):
-    """Queries with their length as one more coordinate when `on`, so that an offset counts for all queries alike."""
-
-    on: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("on", torch.tensor(False))
-
-    def forward(self, queries: Tensor) -> Tensor:
-        """(m, d) to (m, d + 1), or as they are."""
-        return torch.cat([queries, queries.norm(dim=1, keepdim=True)], dim=1) if self.on else queries

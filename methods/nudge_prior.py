@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from torch.nn.functional import normalize
 
@@ -18,6 +19,8 @@ class NudgePrior(NudgeN):
     Every document that has been asked for turns towards one and the same vector. What this gains is not learnt from
     queries: it is the knowledge that some documents are asked for and others are not.
     """
+
+    control: ClassVar[bool] = True
 
     def fit(self, problem: Problem) -> VectorTuned:
         """Moves documents towards the mean query."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 
@@ -20,6 +21,8 @@ class NudgeShuffled(NudgeN):
     Documents are dealt, not queries: a document that keeps its number of train queries, though they are others, still
     moves towards the mean query, and that alone gains a little.
     """
+
+    control: ClassVar[bool] = True
 
     def fit(self, problem: Problem) -> VectorTuned:
         """Moves documents that have each other's train queries."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from methods._contract import CPU, Method, OpenEncoder, Problem, Queries, check_queries, check_train
+from methods._contract import Method, OpenEncoder, Part, Problem, check_train
 from methods._corpus import Corpus
 from methods._csr import Csr
+from methods._queries import CPU, Queries, check_queries
 from methods._search import Ranking, best_first, top_k
 from methods._tuned import Tuned, read_about
 
@@ -29,6 +31,12 @@ class QueryKnn(Method):
     Documents without a train query come last, in the order in which the encoder has them. What this gains is gained
     by remembering queries; a method that learns must do better.
     """
+
+    control: ClassVar[bool] = True
+
+    def replaces(self) -> frozenset[Part]:
+        """The search itself."""
+        return frozenset({"search"})
 
     def fit(self, problem: Problem) -> QueryKnnTuned:
         """Remembers the train queries.

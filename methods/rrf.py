@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from methods._contract import CPU, OpenEncoder, Problem, Queries
+from methods._contract import OpenEncoder, Problem
 from methods._corpus import Corpus
+from methods._queries import CPU, Queries
 from methods._search import Ranking, best_of_all, top_k
 from methods.bm25 import Bm25, Bm25Tuned
 

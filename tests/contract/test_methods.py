@@ -295,6 +295,18 @@ def test_loading_over_another_corpus_is_refused(tmp_path) -> None:
         SwapDocuments().load(tmp_path / "tuned", other)
 
 
+@pytest.mark.parametrize("method", [*REGISTERED, *CORRECTORS, *CHAINS[3:]], ids=label)
+def test_says_what_it_replaces_where_it_is_served(method: Method) -> None:
+    tuned = fit(method, make_split().problem)
+    if not isinstance(tuned, VectorTuned):
+        assert "search" in method.replaces()
+        return
+    moved = tuned.moved is not None or (tuned.vectors is not None and tuned.encoder is None)
+    found = {"documents": moved, "queries": tuned.query_map is not None, "encoder": tuned.encoder is not None}
+    assert {part for part, replaced in found.items() if replaced} <= method.replaces()
+    assert method.replaces() <= {"documents", "queries", "encoder"}
+
+
 @ALL
 def test_vector_search_has_one_implementation(method: Method) -> None:
     tuned = fit(method, make_split().problem)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from bench.data.catalogue import CATALOGUE as DATASETS
-from bench.data.catalogue import FOLDER
-from bench.data.catalogue import Entry as Dataset
+from bench.data.catalogue import FOLDER, dataset_names, dataset_origins
+from bench.data.catalogue import entry as dataset_entry
 from bench.data.counts import Counts
 from bench.data.mteb_tasks import MTEB
 from bench.embed.encoders import CATALOGUE as ENCODERS
@@ -24,7 +23,7 @@ def methods() -> Rows:
 
 def datasets() -> Rows:
     """The data catalogue, any task of mteb, and any folder; what was opened before is cached."""
-    rows = [_dataset(name, entry) for name, entry in DATASETS.items()]
+    rows = [_dataset(name) for name in dataset_names()]
     tasks = _row(
         f"{MTEB}TASK", "its own", "any retrieval task of mteb, text or image; TASK/SUBSET where it has several"
     )
@@ -53,9 +52,11 @@ LISTS: Mapping[str, Callable[[], Rows]] = {
 }
 
 
-def _dataset(name: str, entry: Dataset) -> dict[str, str]:
+def _dataset(name: str) -> dict[str, str]:
+    entry, origin = dataset_entry(name), dataset_origins([name]).get(name, "tunebench")
     return {
         **_row(name, entry.licence, entry.about),
+        "from": origin,
         "citation": entry.citation,
         **{what: _count(entry.counts, what) for what in ("documents", "queries", "judgements")},
         "splits": entry.splits,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.names import BUCKETS
-from methods import Csr
+from methods import Corpus, Csr, top_k
 
 _EDGES = (0.6, 0.8, 0.9)
 
@@ -70,6 +70,21 @@ def overlap(
         nearest = nearest.nan_to_num(-torch.inf).scatter_reduce(0, query, cosine, "amax")
         nearest[nearest.isneginf()] = torch.nan
     return Overlap(seen_fraction.numpy(), nearest.numpy())
+
+
+def wording(train_vectors: Tensor, test_vectors: Tensor) -> NDArray[np.float64]:
+    """The cosine of each test query to the closest of all train queries, which no judgement has a say in.
+
+    Args:
+        train_vectors: (rows, d), one row or more, of the train queries under one fixed encoder.
+        test_vectors: (m, d) of the test queries under the same.
+
+    Returns:
+        (m,) float64.
+    """
+    train, test = (torch.nn.functional.normalize(vectors, dim=1) for vectors in (train_vectors, test_vectors))
+    bank = Corpus((), (train.numpy(),), np.arange(len(train)))
+    return top_k(test, bank, 1).scores[:, 0].double().numpy()
 
 
 def clusters(relevant: Csr, n: int) -> Tensor:

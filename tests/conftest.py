@@ -282,7 +282,7 @@ def local_copy(
 
     def use(name: str, folder: Path = toy_folder) -> None:
         n = len((folder / "corpus.jsonl").read_text().splitlines())
-        entry = catalogue.CATALOGUE[name]
+        entry = catalogue.entry(name)
         if isinstance(entry.source, Hub):
             import datasets
 

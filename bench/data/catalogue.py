@@ -1,10 +1,14 @@
-"""Data sets by name. An entry here is all that a new one needs, besides an extractor if it comes out of a package."""
+"""Data sets by name. An entry here is all that a new one needs, besides an extractor if it comes out of a package.
+
+Other packages name theirs in the entry-point group `tunebench.datasets`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Protocol
 
@@ -19,11 +23,12 @@ from bench.data.folder import read_folder
 from bench.data.hub import Hub
 from bench.data.mteb_tasks import MTEB, MtebTask
 from bench.data.packages import Packages
-from bench.errors import BadInput
+from bench.errors import BadInput, one_line
 from bench.whole import make_whole
-from methods import nearest_name
+from methods import nearest_name, origin
 
 FOLDER = "folder:"
+GROUP = "tunebench.datasets"
 
 
 class Source(Protocol):
@@ -170,13 +175,45 @@ CATALOGUE: Mapping[str, Entry] = {
 }
 
 
+@cache
+def plugged() -> Mapping[str, EntryPoint]:
+    """The data sets of other packages, by name.
+
+    Raises:
+        ValueError: when two claim one name.
+    """
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=GROUP):
+        if point.name in found or point.name in CATALOGUE:
+            raise ValueError(f"data set {point.name!r} is registered twice; uninstall {point.value!r} or rename it")
+        found[point.name] = point
+    return found
+
+
+def dataset_names() -> list[str]:
+    """Every data set that has an entry."""
+    return [*CATALOGUE, *plugged()]
+
+
+def dataset_origins(names: Iterable[str]) -> dict[str, str]:
+    """The packages that other people's data sets among these come from, by name, without importing them."""
+    return {name: origin(plugged()[name]) for name in names if name in plugged()}
+
+
 def entry(name: str) -> Entry:
-    """The entry of a data set of the catalogue, or of a task of mteb.
+    """The entry of a data set of the catalogue or of another package, or of a task of mteb.
 
     Raises:
         UnknownName: when mteb has no such task.
-        BadInput: when mteb is not installed, or cannot be asked for that task.
+        BadInput: when mteb is not installed, or cannot be asked for that task; when the other package cannot be
+            imported.
     """
+    if name in plugged():
+        try:
+            found: Entry = plugged()[name].load()
+        except ImportError as error:
+            raise BadInput(f"{name}: cannot be imported ({one_line(error)}); install what it needs") from None
+        return found
     if not name.startswith(MTEB):
         return CATALOGUE[name]
     task = MtebTask.named(name)
@@ -196,8 +233,8 @@ def check_dataset_name(name: str) -> None:
 
     Whether mteb has a task of that name is seen when it is opened, for to import mteb takes seconds.
     """
-    if not name.startswith((FOLDER, MTEB)) and name not in CATALOGUE:
-        raise nearest_name("data set", name, [*CATALOGUE, f"{FOLDER}PATH", f"{MTEB}TASK"])
+    if not name.startswith((FOLDER, MTEB)) and name not in dataset_names():
+        raise nearest_name("data set", name, [*dataset_names(), f"{FOLDER}PATH", f"{MTEB}TASK"])
 
 
 def is_at_hand(name: str) -> bool:

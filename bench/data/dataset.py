@@ -10,8 +10,9 @@ from typing import TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from methods import Csr, Item
+from methods import Csr, Item, Judged
 
 Content: TypeAlias = str | bytes
 
@@ -64,6 +65,16 @@ class Dataset:
     exclude: Csr
     groups: NDArray[np.int64]
     official: Mapping[str, NDArray[np.int64]]
+
+    def judged(self, rows: NDArray[np.int64], vectors: Tensor) -> Judged:
+        """The queries of some rows, (k,); `vectors`, (m, d), are those of all queries."""
+        chosen = torch.from_numpy(rows)
+        return Judged(
+            [self.queries[row] for row in rows],
+            vectors[chosen],
+            self.exclude.take(chosen),
+            relevant=self.qrels.take(chosen),
+        )
 
     def limited(self, limit: int | None) -> Dataset:
         """At the most so many of its queries, chosen by a hash of their ids; the corpus stays whole."""

@@ -93,7 +93,7 @@ def read_documents(path: Path, digest: hashlib._Hash) -> Documents:
     own = hashlib.sha256()
     faults, row_of, pictures = Faults(path), dict[str, int](), dict[int, Picture]()
     numbers, starts, ends = array("q"), array("q"), array("q")
-    for line, row in _objects(path, (digest, own), faults):
+    for line, row in objects(path, (digest, own), faults):
         if row["_id"] in row_of:
             first = numbers[row_of[row["_id"]]]
             faults.add("id", line.number, f"id {row['_id']!r} stands in line {first} already; rename or delete one")
@@ -117,7 +117,7 @@ def read_queries(path: Path, digest: hashlib._Hash) -> dict[str, Query]:
         BadInput: for a file that is missing, or lines that are not what they should be.
     """
     faults, queries = Faults(path), dict[str, Query]()
-    for line, row in _objects(path, (digest,), faults):
+    for line, row in objects(path, (digest,), faults):
         key, item = row["_id"], row.get("image") or row["text"]
         if key in queries:
             first = queries[key].number
@@ -155,7 +155,7 @@ def numbered_lines(path: Path, digests: Sequence[hashlib._Hash], faults: Faults)
             start += len(line)
 
 
-def _objects(path: Path, digests: Sequence[hashlib._Hash], faults: Faults) -> Iterator[tuple[Line, dict[str, Any]]]:
+def objects(path: Path, digests: Sequence[hashlib._Hash], faults: Faults) -> Iterator[tuple[Line, dict[str, Any]]]:
     """Yields each line that is in order with its object, whose image is a Picture."""
     for line in numbered_lines(path, digests, faults):
         if not line.text.strip():

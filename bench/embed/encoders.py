@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.digest import sha256_of
 from bench.embed.icon_clip import icon_clip
 from bench.embed.openai_api import te3_large
 from bench.embed.sentence import SentenceEncoder, needs_trust
@@ -123,7 +123,7 @@ def open_encoder(name: str, device: str = "cpu", *, trust_remote_code: bool = Fa
     if Path(where).is_dir():
         if not any((Path(where) / name).is_file() for name in ("modules.json", "config.json")):
             raise BadInput(f"{where}: not a sentence-transformers model (no modules.json and no config.json)")
-        return SentenceEncoder(name, Path(where), _files_hash(Path(where)), 0, device, trust_remote_code)
+        return SentenceEncoder(name, Path(where), sha256_of(Path(where))[:16], 0, device, trust_remote_code)
     folder = _fetched(name, where)
     return SentenceEncoder(name, folder, folder.name, 0, device, trust_remote_code)
 
@@ -146,12 +146,3 @@ def _fetched(name: str, model_id: str, commit: str | None = None) -> Path:
             f"{name}: neither a folder nor a model that can be fetched ({one_line(error)}); "
             f"check the id, or run `hf download {what}` elsewhere and pass its folder as st:FOLDER"
         ) from None
-
-
-def _files_hash(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(os.fsencode(path.relative_to(folder)))
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:16]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -175,13 +175,14 @@ class IconClip:
         return self.model.preprocess(inputs, task=role)
 
     def save(self, folder: Path) -> None:
-        """Writes the weights, their card and, in `text/`, the model of texts.
-
-        `IconClip(name, folder, SentenceEncoder(…, folder / "text", …))` opens them.
-        """
+        """Writes the weights, their card and, in `text/`, the model of texts."""
         shutil.copytree(self.folder, folder, dirs_exist_ok=True)
         save_file(self.network.state_dict(), folder / WEIGHTS)
         self.text_encoder.save(folder / "text")
+
+    def reopened(self, folder: Path) -> IconClip:
+        """The encoder with the weights that `save` wrote."""
+        return replace(self, folder=folder, text_encoder=self.text_encoder.reopened(folder / "text"))
 
 
 def icon_clip(device: str) -> IconClip:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,6 +149,10 @@ class SentenceEncoder:
     def save(self, folder: Path) -> None:
         """Writes the model with safetensors."""
         self.model.save_pretrained(str(folder), safe_serialization=True)
+
+    def reopened(self, folder: Path) -> SentenceEncoder:
+        """The encoder with the weights that `save` wrote."""
+        return replace(self, folder=folder)
 
     def _lengths(self, items: Sequence[Item]) -> list[int]:
         """By how much each item fills a batch: its tokens, or characters where the model has no such tokenizer."""

@@ -45,6 +45,10 @@ class IdentifiedEncoder(Encoder, Protocol):
         """All that decides a vector, besides the item and its role, as plain JSON."""
         ...
 
+    def reopened(self, folder: Path) -> IdentifiedEncoder:
+        """The encoder with the weights that `save` wrote to a folder."""
+        ...
+
 
 @dataclass(frozen=True)
 class Cost:

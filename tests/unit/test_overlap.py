@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from bench.overlap import BUCKETS, Overlap, clusters, overlap
+from bench.overlap import BUCKETS, Overlap, clusters, overlap, wording
 from methods import Csr
 
 N = 8
@@ -116,3 +116,11 @@ def test_clusters_of_many_judgements_are_the_same_every_time() -> None:
     relevant, expected = Csr.from_rows(rows), expected_clusters(rows)
     for _ in range(5):
         assert clusters(relevant, 500).tolist() == expected
+
+
+def test_wording_is_the_cosine_to_the_nearest_of_all_train_queries() -> None:
+    random = np.random.default_rng(0)
+    train, test = (torch.from_numpy(random.normal(size=(n, 6)).astype(np.float32)) for n in (40, 25))
+    unit = [vectors.numpy() / np.linalg.norm(vectors.numpy(), axis=1, keepdims=True) for vectors in (train, test)]
+    assert wording(train, test) == pytest.approx((unit[1] @ unit[0].T).max(1), abs=1e-6)
+    assert wording(train, train[:3]) == pytest.approx(1.0)

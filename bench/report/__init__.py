@@ -5,7 +5,8 @@ from bench.report.overall import Overall, overall
 from bench.report.overall_sheet import overall_sheet
 from bench.report.published_sheet import published_tables
 from bench.report.render import leaderboards, write_leaderboards
-from bench.report.sheet import Sheet, Table, sheet
+from bench.report.sheet import Sheet, sheet
+from bench.report.tables import Table
 
 __all__ = [
     "Board",

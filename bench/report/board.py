@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from bench.decision import Decision, read_decisions
 from bench.names import BASELINE, BUCKETS, MAIN
-from bench.record import Record, Results
+from bench.record import Record, Results, cell_id
 from bench.report.encodes import Encodes
 from bench.report.entrants import Entrant, Setting, by_setting, entrants
 from bench.report.paired import Paired, pair_rows
@@ -119,6 +121,7 @@ class Board:
         remarks: on failed and skipped cells, and others that have notes.
         replaced: label → number of cells left out because a newer version of the method is there.
         changes: label → seed → the file of what that cell has changed, which need not be there.
+        decision: what to ship; None until it is decided from these very cells.
     """
 
     setting: Setting
@@ -129,6 +132,7 @@ class Board:
     remarks: tuple[Remark, ...]
     replaced: dict[str, int]
     changes: dict[str, dict[int, Path]]
+    decision: Decision | None = None
 
     @property
     def complete(self) -> dict[str, Figures]:
@@ -144,10 +148,25 @@ def load_boards(folder: Path) -> list[Board]:
             different queries.
     """
     results = Results(folder)
-    return [_board(results, setting, records) for setting, records in by_setting(results.records()).items()]
+    decided = {decision.cells: decision for decision in read_decisions(folder)}
+    return [
+        replace(make_board(results, setting, records), decision=decided.get(cells_digest(records)))
+        for setting, records in by_setting(results.records()).items()
+    ]
 
 
-def _board(results: Results, setting: Setting, records: Sequence[Record]) -> Board:
+def cells_digest(records: Sequence[Record]) -> str:
+    """What tells whether a board's cells are those that something was decided from."""
+    cells = sorted(f"{cell_id(record.identity)} {record.status} {record.metrics.get(MAIN)}" for record in records)
+    return hashlib.sha256("\n".join(cells).encode()).hexdigest()
+
+
+def make_board(results: Results, setting: Setting, records: Sequence[Record]) -> Board:
+    """One board, of the records of one setting.
+
+    Raises:
+        BadInput: when scores are missing, or methods of one seed were scored on different queries.
+    """
     found, replaced = entrants(records)
     seeds = tuple(sorted({record.seed for entrant in found for record in entrant.cells}))
     complete = sorted((entrant for entrant in found if len(entrant.done) == len(seeds)), key=_order)

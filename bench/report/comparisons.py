@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench.report.diff import Cells, Diff, Row, Verdict
 from bench.report.difference import Difference
-from bench.report.sheet import ABOVE, BELOW, Line, Table
+from bench.report.sheet import ABOVE, BELOW
 from bench.report.significance import DRAWS, LEVEL
+from bench.report.tables import Line, Table
 from bench.report.words import GAP, TO, clean, place, seed_range, signed, thousandths, title
 from bench.words import plural
 

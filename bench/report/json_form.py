@@ -18,10 +18,10 @@ def as_json(boards: Sequence[Board], overall: Sequence[Overall]) -> str:
     """One object; `schema` is raised when a name in it changes its meaning or goes, not when one is added.
 
     - `boards`: a list with an object for each board, whose names are those of `Board` and what it is made of:
-      `setting`, `seeds`, `counts`, `rows`, `comparison`, `remarks`, `replaced`. What is unknown, a gap or does not
-      apply is null. Each of `rows` has `efficient` besides: whether it is on the Pareto frontier of gain and fit
-      seconds, null where it has no gain. The matrices of `comparison` are lists of lists in the order of the rows
-      that have figures: `better`, and for each of `tests` the p-values `raw` and `holm`.
+      `setting`, `seeds`, `counts`, `rows`, `comparison`, `remarks`, `replaced`, `decision`. What is unknown, a gap or
+      does not apply is null. Each of `rows` has `efficient` besides: whether it is on the Pareto frontier of gain
+      and fit seconds, null where it has no gain. The matrices of `comparison` are lists of lists in the order of the
+      rows that have figures: `better`, and for each of `tests` the p-values `raw` and `holm`.
     - `overall`: a list with an object for each `Overall`, whose names are those of the class.
     """
     content = {"schema": SCHEMA, "boards": [_board(board) for board in boards], "overall": overall}
@@ -33,7 +33,7 @@ def _board(board: Board) -> dict[str, Any]:
     frontier = efficient(points)
     rows = [{**vars(row), "efficient": row.method in frontier if row.method in points else None} for row in board.rows]
     told = {name: value for name, value in vars(board).items() if name != "changes"}  # which are files of their own
-    return {**told, "rows": rows}
+    return {**told, "rows": rows, "decision": board.decision and board.decision.model_dump()}
 
 
 def _plain(value: Any) -> Any:

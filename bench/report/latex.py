@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 
 from bench.report.published_sheet import PUBLISHED
-from bench.report.sheet import Sheet, Table
+from bench.report.sheet import Sheet
+from bench.report.tables import Table
 
 _FLOATS = 12  # LaTeX holds 18 before a page must be cleared
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bench.names import BASELINE
 from bench.report.overall import Averages, Overall, Standing
-from bench.report.sheet import Line, Sheet, Table
+from bench.report.sheet import Sheet
+from bench.report.tables import Line, Table
 from bench.report.words import GAP, clean, conditions, listed, revision, signed
 from bench.words import duration, plural
 

@@ -20,7 +20,8 @@ from bench.report.figures import board_charts, overall_charts, stems
 from bench.report.overall import Overall
 from bench.report.overall_sheet import overall_sheet
 from bench.report.published_sheet import PUBLISHED
-from bench.report.sheet import INTRODUCTION, Sheet, Table, sheet
+from bench.report.sheet import INTRODUCTION, Sheet, sheet
+from bench.report.tables import Table
 from bench.report.templating import page_script, page_style, render
 from bench.report.words import clean, device, listed
 from bench.words import plural

@@ -9,7 +9,7 @@ from bench.names import BASELINE
 from bench.report.board import Board
 from bench.report.factors import Claimed, compare_factors
 from bench.report.published import Compared, compare_published, published
-from bench.report.sheet import Line, Table
+from bench.report.tables import Line, Table
 from bench.report.words import GAP, clean, device, revision, signed
 from bench.words import plural
 

@@ -19,8 +19,9 @@ from bench.report.overall import overall
 from bench.report.page import html, pieces
 from bench.report.published import compare_published
 from bench.report.published_sheet import PUBLISHED, published_tables
-from bench.report.sheet import INTRODUCTION, Sheet, Table
+from bench.report.sheet import INTRODUCTION, Sheet
 from bench.report.significance import TESTS
+from bench.report.tables import Table
 from bench.whole import write_whole
 
 FIGURES = "figures"
@@ -71,6 +72,10 @@ def markdown(sheets: Sequence[Sheet], published: Sequence[Table]) -> str:
     parts = ["# Leaderboard", _escape(INTRODUCTION)]
     for each in sheets:
         parts += [f"## {_escape(each.title)}", _escape(each.facts), f"**{_escape(each.verdict)}**"]
+        if each.decision:
+            parts.append("\n".join(f"- {_escape(line)}" for line in each.decision))
+        if each.curves:
+            parts += _captioned(each.curves)
         parts += [_markdown_table(each.main), _escape(each.legend)]
         for table in (each.nearest, each.encodes):
             parts += _captioned(table) if table else []

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from bench.names import BASELINE, BUCKETS, MAIN
 from bench.report.board import Board, Figures, Row, Subset
+from bench.report.decision_sheet import decision_curves, decision_lines
 from bench.report.encodes import Encodes
-from bench.report.entrants import Setting
 from bench.report.significance import LEVEL
+from bench.report.tables import Line, Table
 from bench.report.words import GAP, TO, clean, listed, revision, seed_range, signed, thousandths, title
 from bench.words import duration, plural
 
@@ -25,39 +26,6 @@ INTRODUCTION = (
 
 
 @dataclass(frozen=True)
-class Line:
-    """One row of a table.
-
-    Attributes:
-        cells: its text, the method first.
-        bold: whether to print it bold.
-        values: what each cell after the first is sorted by; None for a gap, and for text, which is its own order.
-            None at all where a table is never sorted.
-    """
-
-    cells: tuple[str, ...]
-    bold: bool
-    values: tuple[float | None, ...] = ()
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table as text; every line has as many cells as the header. The first column reads left, the others right.
-
-    Attributes:
-        caption: what it shows.
-        header: names of the columns.
-        lines: its rows.
-        about: the setting of a table that stands by itself; its `dataset` may name several, joined by spaces.
-    """
-
-    caption: str
-    header: tuple[str, ...]
-    lines: tuple[Line, ...]
-    about: Setting | None = None
-
-
-@dataclass(frozen=True)
 class Sheet:
     """One board as plain text, without any markup: names in it are whatever the records hold.
 
@@ -70,6 +38,8 @@ class Sheet:
         nearest: NDCG@10 by the nearest train query; None when there is no such query, or no cell tells.
         encodes: documents encoded while training; None when no row counts them.
         notes: on failed, skipped and replaced cells and on others, a line each.
+        decision: what to ship, a line a thought; empty until that was decided.
+        curves: NDCG@10 by the share of the train queries; None when no decision has them.
     """
 
     title: str
@@ -80,6 +50,8 @@ class Sheet:
     nearest: Table | None
     encodes: Table | None
     notes: tuple[str, ...]
+    decision: tuple[str, ...] = ()
+    curves: Table | None = None
 
 
 def sheet(board: Board) -> Sheet:
@@ -93,6 +65,8 @@ def sheet(board: Board) -> Sheet:
         nearest=_nearest(board),
         encodes=_encodes(board),
         notes=tuple(clean(note) for note in _notes(board)),
+        decision=decision_lines(board.decision) if board.decision else (),
+        curves=decision_curves(board.decision) if board.decision else None,
     )
 
 

@@ -16,12 +16,12 @@ from torch import Tensor
 from bench.changes import Changes
 from bench.clock import Clock
 from bench.data.dataset import Dataset
-from bench.data.split import Rows, Split
+from bench.data.split import Split
 from bench.device import determined
 from bench.environment import environment
 from bench.errors import BadInput
 from bench.names import BUCKETS, METRICS
-from bench.overlap import Overlap, clusters, overlap
+from bench.overlap import Overlap, clusters, overlap, wording
 from bench.record import Record, Scores
 from bench.redact import redacted
 from bench.run.changes import Answered, find_changes
@@ -80,17 +80,18 @@ def _measure(
     corpus, document_seconds = bench.corpus(cell)
     vectors, query_seconds = bench.query_vectors(cell)
     clock.seconds |= {"load": loaded.seconds, "encode": document_seconds + query_seconds}
-    train, dev, test = (_judged(dataset, vectors, rows) for rows in (split.train, split.dev, split.test))
+    train, dev, test = (dataset.judged(rows, vectors) for rows in (split.train, split.dev, split.test))
     encoder = bench.encoder(cell.encoder)
     problem = Problem(corpus, train, dev, encoder, device=bench.device, seed=cell.seed, meter=clock, scratch=scratch)
-    _seed_everything(cell.seed)
+    seed_everything(cell.seed)
     tuned = fit(parse(cell.method), problem)
     with clock.phase("search"):
         ranking = tuned.search(test, DEPTH)
     with clock.phase("score"):
         scores = score(ranking, test.relevant)
-        told = _overlap(bench.wording_vectors(cell), train, test, split, corpus.n)
-        per_query = pd.concat([_about(dataset, split, told), scores], axis=1)
+        worded = bench.wording_vectors(cell)
+        told = _overlap(worded, train, test, split, corpus.n)
+        per_query = pd.concat([_about(dataset, split, told, worded), scores], axis=1)
     clock.counts |= {"documents": corpus.n, **{f"{name}_queries": len(rows) for name, rows in vars(split).items()}}
     untuned = bench.untuned(replace(cell, method="none", split=identity["split"]))
     changes = find_changes(dataset, split, untuned, Answered.scored(ranking, scores), tuned)
@@ -99,8 +100,9 @@ def _measure(
     return {"metrics": _means(scores, told), "chosen": dict(tuned.chosen)}, per_query, changes
 
 
-def _about(dataset: Dataset, split: Split, told: Overlap) -> pd.DataFrame:
+def _about(dataset: Dataset, split: Split, told: Overlap, worded: Tensor | None) -> pd.DataFrame:
     """A row a test query: its id, its cluster and what train queries have told of it."""
+    near = np.full(len(split.test), np.nan) if worded is None else wording(worded[split.train], worded[split.test])
     clustered = clusters(dataset.qrels, len(dataset.documents))[split.test].tolist()
     return pd.DataFrame(
         {
@@ -109,17 +111,8 @@ def _about(dataset: Dataset, split: Split, told: Overlap) -> pd.DataFrame:
             "seen": told.seen,
             "seen_fraction": told.seen_fraction,
             "nearest": told.nearest,
+            "wording": near,
         }
-    )
-
-
-def _judged(dataset: Dataset, vectors: Tensor, rows: Rows) -> Judged:
-    chosen = torch.from_numpy(rows)
-    return Judged(
-        [dataset.queries[row] for row in rows],
-        vectors[chosen],
-        dataset.exclude.take(chosen),
-        relevant=dataset.qrels.take(chosen),
     )
 
 
@@ -180,7 +173,8 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {text} ({Path(place.filename).name}, line {place.lineno})"
 
 
-def _seed_everything(seed: int) -> None:
+def seed_everything(seed: int) -> None:
+    """Seeds the global generators, which methods of others may use."""
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 — methods of others may still use the global generator
     torch.manual_seed(seed)

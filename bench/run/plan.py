@@ -29,12 +29,14 @@ class Planned:
         identity: everything that can change its result, as far as it is known.
         stands: the record that stands, when it is not to run.
         problem: why it cannot run, when its data set or its encoder cannot be opened.
+        seconds: what it has, where that is not what all cells of the run have.
     """
 
     cell: Cell
     identity: dict[str, Any]
     stands: Record | None = None
     problem: BadInput | None = None
+    seconds: float | None = None
 
     @property
     def due(self) -> bool:

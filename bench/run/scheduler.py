@@ -93,8 +93,16 @@ def foresee_cells(cells: Sequence[Cell], executor: Executor) -> tuple[Foresight,
     return foresight, costs
 
 
-def run_cells(planned: Sequence[Planned], executor: Executor, results: Results) -> Iterator[Event]:
+def run_cells(
+    planned: Sequence[Planned], executor: Executor, results: Results, attempts: int = ATTEMPTS
+) -> Iterator[Event]:
     """Runs the cells that are due, and tells what happens. Their records are written when it is told that they ended.
+
+    Args:
+        planned: the cells.
+        executor: runs them.
+        results: where records are.
+        attempts: at a cell whose worker dies.
 
     Raises:
         BadInput: when nothing can be written.
@@ -116,7 +124,7 @@ def run_cells(planned: Sequence[Planned], executor: Executor, results: Results) 
         if isinstance(answer, Lost):
             losses[key] = losses.get(key, 0) + 1
             answer = _lost(each, answer, results)
-            if losses[key] < ATTEMPTS:
+            if losses[key] < attempts:
                 yield Retried(each.cell, answer.reason or "")
                 yield from begin(group)
                 continue

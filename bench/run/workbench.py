@@ -154,7 +154,7 @@ class Workbench:
     def _load(self, name: str, limit: int | None) -> Loaded:
         began = time.perf_counter()
         dataset = open_dataset(name, limit)
-        return Loaded(dataset, _priority(dataset), time.perf_counter() - began)
+        return Loaded(dataset, tie_order(dataset.document_ids), time.perf_counter() - began)
 
     def _split(self, name: str, limit: int | None, recipe: Recipe, seed: int) -> Split:
         return split_queries(self.load(name, limit).dataset, recipe, seed)
@@ -194,9 +194,9 @@ def _once(opened: Callable[P, T]) -> Callable[P, T]:
     return open_or_fail
 
 
-def _priority(dataset: Dataset) -> NDArray[np.int64]:
+def tie_order(document_ids: Sequence[str]) -> NDArray[np.int64]:
     """The order among equal scores: by a keyed hash of the document id, which no order of the rows can leak into."""
-    hashes = pd.util.hash_array(np.array(dataset.document_ids, dtype=object), hash_key="tunebench/ties/1")
+    hashes = pd.util.hash_array(np.array(document_ids, dtype=object), hash_key="tunebench/ties/1")
     priority = np.empty(len(hashes), dtype=np.int64)
     priority[np.argsort(hashes, kind="stable")] = np.arange(len(hashes))
     return priority

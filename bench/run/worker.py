@@ -88,7 +88,7 @@ class Worker:
             record = None if planned.problem else standing(identity, results, job.overwrite, keep=job.keep)
             if record is not None:
                 return record
-            with self._logged(results.log(identity)), self._timed():
+            with self._logged(results.log(identity)), self._timed(planned.seconds or job.timeout):
                 done = self._run(planned)
             write_task_result(job.folder, done.record)
             results.write(*done)
@@ -106,12 +106,12 @@ class Worker:
         return logged(path) if self._alone else nullcontext()
 
     @contextmanager
-    def _timed(self) -> Iterator[None]:
+    def _timed(self, timeout: float | None) -> Iterator[None]:
         """Says on standard error where the process is when the time is over, and ends it, whatever it is doing."""
-        if not self._alone or self._job.timeout is None:
+        if not self._alone or timeout is None:
             yield
             return
-        faulthandler.dump_traceback_later(self._job.timeout, exit=True, file=2)
+        faulthandler.dump_traceback_later(timeout, exit=True, file=2)
         try:
             yield
         finally:

@@ -173,3 +173,17 @@ def test_a_killed_run_leaves_no_orphan_and_no_lock(start: Start, tmp_path: Path,
     ended(start("hangs[seconds=0],none"))
     assert {record.status for record in by_method(tmp_path / "out").values()} == {"ok"}
     tally("kill -9 of a run whose worker is at a cell", 1)
+
+
+@pytest.mark.long
+def test_a_method_that_the_budget_does_not_allow_is_ended_and_left_out(
+    toy_folder: Path, tiny_model: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TUNEBENCH_WORKERS")
+    asked = ["--data", str(toy_folder), "--encoder", f"st:{tiny_model}", "--methods", "none,nudge-n,hangs"]
+    asked += ["--seeds", "0", "--budget", "90s", "--out", str(tmp_path), "--json"]
+    command = [sys.executable, "-c", f"from bench.cli import main; main({['recommend', *asked]!r})"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (decision,) = json.loads(done.stdout)["decisions"]
+    assert "1 split would not fit into the budget: one takes more than" in decision["left_out"]["hangs"]

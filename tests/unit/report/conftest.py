@@ -62,7 +62,8 @@ class Cells:
         scores = dict(zip(METRICS, np.clip(difficulty + level + jitter, 0, 1), strict=True))
         ids = {"query_id": [f"q{q}" for q in drawn], "cluster": [f"d{q // 3}" for q in drawn]}
         seen = ~np.isnan(nearest)
-        return pd.DataFrame({**ids, "seen": seen, "seen_fraction": seen.astype(float), "nearest": nearest, **scores})
+        told = {"seen": seen, "seen_fraction": seen.astype(float), "nearest": nearest}
+        return pd.DataFrame({**ids, **told, "wording": np.where(seen, nearest, 0.2), **scores})
 
     @staticmethod
     def record(method: str, seed: int, identity: dict[str, Any], **outcome: Any) -> Record:

@@ -1,0 +1,1 @@
+"""What to ship: the methods that a budget allows, and a decision over their cells."""

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import nox
@@ -36,12 +37,16 @@ def toolchain(session: nox.Session) -> None:
     wanted, stamp = hashlib.sha256(written).hexdigest(), TOOLS / "installed"
     if stamp.exists() and stamp.read_text() == wanted:
         return
+    _install(session, "lint", "test", "page", editable=".[embedded,openai,ray]")
+    stamp.write_text(wanted)
+
+
+def _install(session: nox.Session, *groups: str, editable: str, more: Sequence[str] = ()) -> None:
+    """Installs this project and what some of its dependency groups name."""
     if "PIP_FIND_LINKS" in os.environ:  # uv has its own name for it
         session.env["UV_FIND_LINKS"] = os.environ["PIP_FIND_LINKS"]
-    project = nox.project.load_toml("pyproject.toml")
-    groups = nox.project.dependency_groups(project, "lint", "test", "page")
-    session.install("-c", "constraints.txt", "-e", ".[embedded,openai,ray]", *groups)
-    stamp.write_text(wanted)
+    named = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), *groups)
+    session.install("-c", "constraints.txt", "-e", editable, *named, *more)
 
 
 @nox.session(default=False, **in_toolchain)
@@ -82,6 +87,21 @@ def faults(session: nox.Session) -> None:
     threads = {"OMP_NUM_THREADS": "1"}
     report = ("--reliability", "results/reliability.md") if not session.posargs else ()
     run(session, "pytest", "tests/faults", "-m", "long or not long", *report, *session.posargs, env=threads)
+
+
+@nox.session(default=False)
+def plugin(session: nox.Session) -> None:
+    """Hold a package of yours to the contracts, in an environment of its own: `nox -s plugin -- PATH`."""
+    (path,) = session.posargs
+    _install(session, "test", editable=".[embedded]", more=[path])
+    session.run("pytest", "tests/contract", "-n", "2", env={"OMP_NUM_THREADS": "1"})
+
+
+@nox.session(default=False)
+def llama_index(session: nox.Session) -> None:
+    """What is exported, searched by the in-memory store of LlamaIndex."""
+    _install(session, "test", "llama-index", editable=".[embedded]")
+    session.run("pytest", "tests/parity/test_llama_index.py", *session.posargs)
 
 
 @nox.session(default=False, **in_toolchain)

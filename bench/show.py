@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bench.names import BASELINE
 from bench.report import Table as Worded
 from bench.report import load_boards, overall, overall_sheet, published_tables, sheet, write_leaderboards
 from bench.report.comparisons import (
@@ -28,12 +29,17 @@ from bench.report.comparisons import (
 )
 from bench.report.diff import compare_folders
 from bench.report.render import comma_separated
-from bench.report.words import clean, place
+from bench.report.words import clean, listed, place, signed
 from bench.terminal import console_of, print_rows, write_json
-from bench.words import duration
+from bench.words import cell_name, duration, plural
 
 if TYPE_CHECKING:  # they bring torch, and a report needs none
+    from bench.data.imported import Imported
+    from bench.report.difference import Difference
     from bench.run.estimate import Estimate
+    from bench.ship.artefact import Artefact
+    from bench.ship.card import Measured
+    from bench.ship.update import Updated
     from bench.spec import Cell
     from bench.track import Dashboard, Tracked
 
@@ -105,6 +111,87 @@ def print_boards(folder: Path, as_json: bool) -> None:
     for table in published_tables(boards):
         _print_table(console, f"Published and measured: {table.caption}", table)
     console.print(Text(f"page: {page.resolve()}"))
+
+
+def print_decisions(folder: Path, as_json: bool) -> None:
+    """Prints what to ship, board by board, after writing the leaderboards that show it."""
+    boards = load_boards(folder)
+    page = write_leaderboards(folder, boards)
+    if as_json:
+        decisions = [board.decision.model_dump() for board in boards if board.decision]
+        write_json({"page": str(page), "decisions": decisions})
+        return
+    console = console_of()
+    for worded in map(sheet, boards):
+        if worded.decision:
+            console.print(Text(worded.title, style="bold"))
+            for line in worded.decision:
+                console.print(Text(line))
+            if worded.curves:
+                console.print()
+                _print_table(console, worded.curves.caption, worded.curves)
+            console.print()
+    console.print(Text(f"page: {page.resolve()}"))
+
+
+def print_imported(imported: Imported, out: Path, as_json: bool) -> None:
+    """Prints what was taken over into a BEIR folder, and what was not."""
+    if as_json:
+        write_json({"folder": str(out), **asdict(imported)})
+        return
+    console = console_of()
+    copied = {"documents": len(imported.documents), "queries": len(imported.queries)}
+    for what, number in imported.counts.items():
+        copies = f", {plural(copied[what], 'near-copy')} among them" if copied.get(what) else ""
+        console.print(Text(f"{number:,} {what}{copies}"))
+    if imported.dropped:
+        console.print()
+        rows = [{"left out": each.why, "times": each.times, "first": each.first} for each in imported.dropped]
+        print_rows(rows, as_json=False)
+        console.print()
+    console.print(Text(f"written to {out}; `tunebench recommend --data {out}` says what to ship"))
+
+
+def print_exported(artefact: Artefact, measured: Measured, out: Path, as_json: bool) -> None:
+    """Prints what was exported, and how good it is."""
+    record = artefact.named.record
+    cell = cell_name((record.dataset, record.encoder, record.method), record.seed)
+    files = sorted(path.name for path in out.iterdir())
+    if as_json:
+        write_json({"folder": str(out), "cell": cell, "files": files, **asdict(measured)})
+        return
+    console = console_of()
+    console.print(Text(f"{cell}: NDCG@10 {measured.now:.4f}, written to {out}: {', '.join(files)}"))
+    if measured.drifted:
+        why = "fitted again" if artefact.fitted_again else "with what was added"
+        console_of(stderr=True).print(Text(f"its record has {measured.recorded:.4f}; this is the method {why}"))
+
+
+def print_updated(updated: Updated, out: Path, as_json: bool) -> None:
+    """Prints what an update has done."""
+    if as_json:
+        write_json({"folder": str(out), **asdict(updated)})
+        return
+    added = listed([plural(updated.added_documents, "document"), plural(updated.added_queries, "query")])
+    now = f"{updated.documents:,} documents and {updated.train_queries:,} train queries"
+    touched = plural(updated.touched_documents, "document")
+    console_of().print(Text(f"{added} added, {touched} touched; now {now}: {out}"))
+
+
+def print_checked(difference: Difference, as_json: bool) -> bool:
+    """Prints an artefact against `none` on held-out queries; returns whether it is better beyond noise."""
+    better = difference.sign == 1
+    if as_json:
+        write_json({**asdict(difference), "better": better})
+        return better
+    width = "" if difference.over_queries is None else f" ± {difference.over_queries:.3f}"
+    gain = f"{signed(difference.value, '.3f')}{width}"
+    figures = f"NDCG@10 {difference.first:.3f}, {BASELINE} {difference.second:.3f}: {gain}"
+    clusters = f"{plural(difference.queries, 'query')} in {plural(difference.clusters, 'cluster')}"
+    tested = f"p = {difference.p['permutation']:.4f}, {clusters}"
+    verdict = "better beyond noise" if better else "no longer better beyond noise"
+    console_of().print(Text(f"{verdict}: {figures} ({tested})"))
+    return better
 
 
 def print_versus(folder: Path, first: str, second: str, as_json: bool) -> None:

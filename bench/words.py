@@ -20,7 +20,8 @@ def duration(seconds: float) -> str:
 
 def plural(count: int, noun: str) -> str:
     """A count and what is counted."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    many = f"{noun[:-1]}ies" if noun.endswith(("ry", "py")) else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else many}"
 
 
 def cell_name(kind: tuple[str, str, str], seed: int) -> str:

@@ -84,7 +84,7 @@ def _by_wording(decision: Decision) -> str:
 def _cost(decision: Decision) -> str:
     best = decision.best
     made = GAP if best.fit_seconds is None else duration(best.fit_seconds)
-    again = "`tunebench update` adds judgements and documents" if best.updates else "new judgements take that again"
+    again = "tunebench update adds judgements and documents" if best.updates else "new judgements take that again"
     encoded = f"after {duration(decision.encode_seconds)} of encoding, which {BASELINE} takes too"
     return f"To make: {made} of fitting, {encoded}. To keep: {again}."
 

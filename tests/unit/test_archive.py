@@ -156,12 +156,13 @@ def test_half_a_zip_that_was_put_there_is_refused(part: float, archive, zip_serv
     assert nothing_is_left()
 
 
-def test_the_list_shows_what_is_cached(local_copy) -> None:
+def test_the_list_shows_what_is_cached(local_copy, monkeypatch) -> None:
     def row() -> dict[str, str]:
         return next(row for row in listing.datasets() if row["name"] == "beir/scifact")
 
     local_copy("beir/scifact")
     catalogue.open_dataset("beir/scifact")
+    monkeypatch.undo()
     assert [row()[column] for column in ("documents", "queries", "judgements")] == ["5,183", "1,109", "1,258"]
     assert (row()["splits"], row()["MB"], row()["citation"]) == ("train, test", "2.8", "Wadden et al. 2020")
     assert row()["cached"] == ""  # the copy is not the set that BEIR publishes

@@ -277,7 +277,7 @@ def test_metrics_are_the_means_of_the_scores_beside_them(run: Run, tmp_path: Pat
     run("nudge-n")
     record = records(tmp_path / "out")["nudge-n"]
     scores = pd.read_parquet(Results(tmp_path / "out").per_query(record))
-    assert list(scores.columns) == ["query_id", "cluster", "seen", "seen_fraction", "nearest", *METRICS]
+    assert list(scores.columns) == ["query_id", "cluster", "seen", "seen_fraction", "nearest", "wording", *METRICS]
     assert len(scores) == scores["query_id"].nunique() == 12
     assert list(record.metrics)[: len(METRICS)] == list(METRICS)
     assert 0 < record.metrics["ndcg@10"] < 1
@@ -318,6 +318,9 @@ def test_seen_and_cluster_are_those_of_the_judgements(run: Run, tmp_path: Path, 
         assert row.seen == bool(answers & told)
         near = [float(vectors[str(row.query_id)] @ vectors[other]) for other in train if judged[other] & answers]
         assert row.nearest == pytest.approx(max(near), abs=1e-5) if near else np.isnan(row.nearest)
+        assert row.wording == pytest.approx(
+            max(float(vectors[str(row.query_id)] @ vectors[o]) for o in train), abs=1e-5
+        )
         assert row.cluster in answers
         most = max(sum(answer in other for other in judged.values()) for answer in answers)
         assert sum(row.cluster in other for other in judged.values()) == most

@@ -11,7 +11,7 @@ PHI = np.vectorize(lambda x: (1 + math.erf(x / math.sqrt(2))) / 2, otypes=[np.fl
 
 @cache
 def layers() -> list[dict[str, np.ndarray]]:
-    with np.load(Path(__file__).with_name("query_map.npz")) as file:
+    with np.load(Path(__file__).with_name("query_map.npz"), allow_pickle=False) as file:
         steps = range(len(file.files) // 4)
         return [{name: file[f"{n}.{name}"] for name in ("weight", "bias", "unit", "gelu")} for n in steps]
 

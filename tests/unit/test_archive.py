@@ -162,7 +162,7 @@ def test_the_list_shows_what_is_cached(local_copy, monkeypatch) -> None:
 
     local_copy("beir/scifact")
     catalogue.open_dataset("beir/scifact")
-    monkeypatch.undo()
+    monkeypatch.setattr(catalogue, "CATALOGUE", CATALOGUE)
     assert [row()[column] for column in ("documents", "queries", "judgements")] == ["5,183", "1,109", "1,258"]
     assert (row()["splits"], row()["MB"], row()["citation"]) == ("train, test", "2.8", "Wadden et al. 2020")
     assert row()["cached"] == ""  # the copy is not the set that BEIR publishes

@@ -47,6 +47,12 @@ def set_aside(path: Path, fault: str, then: str) -> None:
     warnings.warn(f"{path}: {fault}, and {then}", Mended, stacklevel=2)
 
 
+def check_new(out: Path) -> None:
+    """Raises BadInput when a folder that a person wants written is there: nothing of theirs is overwritten."""
+    if out.exists():
+        raise BadInput(f"{out}: exists already; delete it, or pass another --out")
+
+
 def make_whole(folder: Path, write: Callable[[Path], None]) -> None:
     """Has the folder written beside its place and then moved there, unless it is there.
 

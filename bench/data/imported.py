@@ -14,8 +14,7 @@ from bench.data._near_copies import near_copies
 from bench.data.dataset import Content, Extraction
 from bench.data.folder import read_folder, write_folder
 from bench.data.judgements import Dropped, Source, read_judgements
-from bench.errors import BadInput
-from bench.whole import make_whole
+from bench.whole import check_new, make_whole
 from methods import Item, Picture
 
 COPY = 0.95  # texts are near-copies when the cosine of their TF-IDF vectors is above it
@@ -47,8 +46,7 @@ def import_folder(source: Source, out: Path) -> Imported:
     Raises:
         BadInput: for what cannot be read or is not what it should be; then nothing is written.
     """
-    if out.exists():
-        raise BadInput(f"{out}: exists already; delete it, or pass another --out")
+    check_new(out)
     folder = source.judgements
     extraction, dropped = (_read_again(folder), []) if (folder / "corpus.jsonl").exists() else read_judgements(source)
     documents = dict(extraction.documents)

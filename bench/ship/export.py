@@ -21,7 +21,7 @@ from bench.names import MAIN
 from bench.score import DEPTH, score
 from bench.ship.artefact import Artefact
 from bench.ship.card import Measured, card
-from bench.whole import make_whole
+from bench.whole import check_new, make_whole
 from methods import Layer, ProblemError, VectorTuned, label, layers
 
 Target = Literal["faiss", "npy", "parquet", "sentence-transformers"]
@@ -71,8 +71,7 @@ def export(artefact: Artefact, to: Target, out: Path, *, patch: bool, command: s
     if not isinstance(tuned, VectorTuned):
         problem = f"{name} has a search of its own, which no index of vectors can do"
         raise BadInput(f"{problem}; serve what `tunebench run --keep` keeps by `Method.load` and `Tuned.search`")
-    if out.exists():
-        raise BadInput(f"{out}: exists already; delete it, or pass another --out")
+    check_new(out)
     check_target(to, patch=patch)
     try:
         steps = [] if tuned.query_map is None else layers(tuned.query_map.cpu(), artefact.problem.corpus.d)

@@ -10,7 +10,7 @@ from bench.clock import Clock
 from bench.errors import BadInput
 from bench.ship.additions import Additions, grown
 from bench.ship.artefact import RECORD, TUNED, Artefact
-from bench.whole import make_whole
+from bench.whole import check_new, make_whole
 from methods import Method, ProblemError, Tuned, label
 
 
@@ -36,8 +36,7 @@ def update(artefact: Artefact, added: Additions, out: Path) -> Updated:
     method = artefact.method
     if type(method).update is Method.update:
         raise BadInput(f"{label(method)} learns from all data anew; add to the data, and `tunebench run` it")
-    if out.exists():
-        raise BadInput(f"{out}: exists already; delete it, or pass another --out")
+    check_new(out)
     known, problem = grown(artefact.known, artefact.problem, added, artefact.encoder, artefact.store)
     clock = Clock(problem.device)
     try:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from methods._csr import Csr
-from methods._search import halving, rounding
+from methods._memory import halving
+from methods._search import rounding
 
 PAIRS = 2**21  # (query, document) pairs at a time: 8 MB for each of five arrays over them
 PAIRS_ON_GPU = 2**26
@@ -61,7 +62,7 @@ class Screen:
             query, place = alive.nonzero(as_tuple=True)
             return query.cpu() + some.start, place.cpu()
 
-        found = halving(of, len(queries), max(1, pairs // len(self.start)))
+        found = list(halving(of, len(queries), max(1, pairs // len(self.start))))
         return torch.cat([query for query, _ in found]), torch.cat([place for _, place in found])
 
     def _alive(self, queries: Tensor, staying: Tensor, barred: Csr, k: int) -> Tensor:

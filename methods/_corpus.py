@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from methods._errors import ProblemError
+from methods._memory import halving
 
 Vectors = NDArray[np.float32]
 UNIT = 1e-3  # how far a document's length may be from 1; half precision leaves that much
@@ -121,9 +122,7 @@ class Corpus:
     def blocks(self, device: torch.device, size: int) -> Iterator[tuple[int, Tensor]]:
         """Yields (first row, (≤ size, d) float32 vectors on the device) over all documents in order."""
         for shard, first in zip(self.shards, self._starts.tolist(), strict=False):
-            for at in range(0, len(shard), size):
-                block = torch.from_numpy(shard[at : at + size])
-                yield first + at, self._with_moved(first + at, block).to(device)
+            yield from halving(partial(self._block, shard, first, device), len(shard), size)
 
     def rows(self, ids: Tensor) -> Tensor:
         """The (k, d) float32 vectors of the given rows, (k,) int64, on the CPU."""
@@ -141,6 +140,10 @@ class Corpus:
     def with_moved(self, moved: Moved) -> Corpus:
         """The same documents with these in new places, on top of those that had moved before."""
         return replace(self, moved=moved if self.moved is None else self.moved.overlaid(moved))
+
+    def _block(self, shard: NDArray[np.float32], first: int, device: torch.device, some: slice) -> tuple[int, Tensor]:
+        start = first + some.start
+        return start, self._with_moved(start, torch.from_numpy(shard[some])).to(device)
 
     def _with_moved(self, start: int, block: Tensor) -> Tensor:
         if self.moved is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from methods._contract import Problem
 from methods._corpus import Vectors
 from methods._errors import ProblemError
+from methods._memory import halving
 from methods._search import BLOCK
 from methods._tuned import VectorTuned
 
@@ -40,9 +42,14 @@ class Maps(nn.Module):
         vectors = np.empty((corpus.n, corpus.d), dtype=np.float32)
         with torch.no_grad():
             for start, block in corpus.blocks(problem.device, BLOCK):
-                mapped = nn.functional.normalize(precise(block.double()), dim=1)
-                vectors[start : start + len(block)] = mapped.float().cpu().numpy()
+                mapped = list(halving(partial(_at_unit_length, precise, block), len(block), len(block)))
+                vectors[start : start + len(block)] = torch.cat(mapped).numpy()
         return vectors
+
+
+def _at_unit_length(precise: nn.Module, vectors: Tensor, some: slice) -> Tensor:
+    """Some of (m, d) float32 vectors, mapped in float64, as float32 on the CPU."""
+    return nn.functional.normalize(precise(vectors[some].double()), dim=1).float().cpu()
 
 
 class Residual(nn.Module):

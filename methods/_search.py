@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from methods._corpus import Corpus
 from methods._csr import Csr
+from methods._memory import halving
 from methods._queries import CPU
-
-Part = TypeVar("Part")
 
 BLOCK = 16_384  # documents a matrix product: 25 MB at d = 384
 QUERY_BLOCK = 512  # queries a matrix product
@@ -160,27 +159,6 @@ def unit(precision: torch.dtype) -> float:
     return torch.finfo(precision).eps / 2
 
 
-def halving(work: Callable[[slice], Part], count: int, size: int) -> list[Part]:
-    """Does the work on `count` rows, `size` at a time, and on half as many when the device has no memory for it.
-
-    Raises:
-        torch.OutOfMemoryError: when it has none for a single row.
-    """
-    done: list[Part] = []
-    at = 0
-    while at < count:
-        some = slice(at, min(at + size, count))
-        try:
-            done.append(work(some))
-        except torch.OutOfMemoryError:
-            if size == 1:
-                raise
-            size //= 2
-        else:
-            at = some.stop
-    return done
-
-
 def _candidates(queries: Tensor, corpus: Corpus, width: int, skip: Tensor | None, device: torch.device) -> Ranking:
     """The fast pass: the `width` best of each query, in descending order, on the CPU."""
     queries = queries.to(device)
@@ -190,17 +168,23 @@ def _candidates(queries: Tensor, corpus: Corpus, width: int, skip: Tensor | None
     times = ON_GPU if device.type == "cuda" else 1
     kept = None if skip is None else torch.ones(corpus.n, dtype=torch.bool).index_fill_(0, skip, False)
     for start, block in corpus.blocks(device, BLOCK * times):
-        rows = torch.arange(start, start + len(block), device=device)
-        documents = block
-        if kept is not None:
-            here = kept[start : start + len(block)].to(device)
-            rows, documents = rows[here], block[here]
-        best = _merged(best, queries, rows, documents.to(queries.dtype), width, QUERY_BLOCK * times)
+        here = None if kept is None else kept[start : start + len(block)]
+        for rows, documents in halving(partial(_picked, block, here, queries.dtype), len(block), len(block)):
+            best = _merged(best, queries, start + rows, documents, width, QUERY_BLOCK * times)
     absent = width - best.rows.shape[1]
     return Ranking(
         torch.nn.functional.pad(best.rows, (0, absent)).cpu(),
         torch.nn.functional.pad(best.scores, (0, absent), value=-torch.inf).cpu(),
     )
+
+
+def _picked(block: Tensor, kept: Tensor | None, precision: torch.dtype, some: slice) -> tuple[Tensor, Tensor]:
+    """Some rows of a block, or those among them that are to be kept, and the documents there."""
+    rows, documents = torch.arange(some.start, some.stop, device=block.device), block[some]
+    if kept is not None:
+        here = kept[some].to(block.device)
+        rows, documents = rows[here], documents[here]
+    return rows, documents.to(precision)
 
 
 def _merged(best: Ranking, queries: Tensor, rows: Tensor, documents: Tensor, width: int, size: int) -> Ranking:
@@ -213,7 +197,7 @@ def _merged(best: Ranking, queries: Tensor, rows: Tensor, documents: Tensor, wid
         merged = scores.topk(min(width, known.shape[1]), dim=1)
         return Ranking(known.gather(1, merged.indices), merged.values)
 
-    found = halving(of, len(queries), size)
+    found = list(halving(of, len(queries), size))
     return Ranking(torch.cat([part.rows for part in found]), torch.cat([part.scores for part in found]))
 
 
@@ -237,11 +221,9 @@ def pair_dots(left: Tensor, i: Tensor, right: Tensor, j: Tensor, device: torch.d
     """(e,) float64 on the CPU: left[i] · right[j] of each pair, the same for equal vectors wherever they stand."""
     size = PAIRS * (1 if device.type == "cpu" else ON_GPU**2)
     left, right = left.to(device), right.to(device)
-    dots = [
-        left[i].double().mul_(right[j]).sum(1)
-        for i, j in zip(i.to(device).split(size), j.to(device).split(size), strict=True)
-    ]
-    return torch.cat(dots).cpu()
+    i, j = i.to(device), j.to(device)
+    dots = halving(lambda some: left[i[some]].double().mul_(right[j[some]]).sum(1).cpu(), len(i), size)
+    return torch.cat([torch.empty(0, dtype=torch.float64), *dots])
 
 
 def listed(rows: Tensor, lists: Csr, n: int) -> Tensor:

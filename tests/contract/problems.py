@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_model, save_model
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, StaticEmbedding
+from sentence_transformers.util import batch_to_device
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
@@ -43,7 +44,8 @@ class WordEncoder:
 
     def encode(self, items, role):
         with torch.no_grad():
-            return self.model(self.features(items, role))["sentence_embedding"]
+            features = batch_to_device(self.features(items, role), self.model.device)
+            return self.model(features)["sentence_embedding"].cpu()
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True)

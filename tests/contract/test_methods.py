@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from problems import WordEncoder, make_split, plain, small
+from simulated import GPU, simulated_gpu
 from toys import TOYS, FlipQueries, NewEncoder, SharedWords, SwapDocuments
 
 from bench.score import score
@@ -180,6 +181,18 @@ def test_tuned_is_the_best_of_its_trials_by_the_dev_queries(method: Method, monk
             best, best_dev = trial, dev
     assert {name: tuned.chosen[name] for name in method.space} == {name: getattr(best, name) for name in method.space}
     assert torch.equal(_scores(tuned, split.test), _scores(fit(best, problem), split.test))
+
+
+@ALL
+def test_finds_on_a_gpu_what_it_finds_on_the_cpu(method: Method) -> None:
+    split = make_split()
+    expected = fit(method, split.problem).search(split.test, 20)
+    split = make_split()
+    with simulated_gpu():
+        split.problem.encoder.model.to(GPU)
+        ranking = fit(method, replace(split.problem, device=GPU)).search(split.test, 20)
+    assert torch.equal(ranking.rows, expected.rows)
+    assert torch.allclose(ranking.scores, expected.scores, atol=1e-5)
 
 
 @ALL

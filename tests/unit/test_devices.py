@@ -1,45 +1,83 @@
-"""What runs on a device stays there: on torch's `meta` device, which has no numbers but refuses to meet the CPU's."""
+"""What runs on a GPU stays there, goes on in halves where memory is short, and says what CUDA cannot promise."""
 
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from simulated import GPU, simulated_gpu
+from torch.nn.functional import normalize
 
 from bench.device import determined
-from methods import Csr, Ranking
-from methods._contenders import Screen
-from methods._search import _merged, rounding
+from methods import Corpus, Csr, Judged, Problem, fit, parse
 
-META = torch.device("meta")
-
-
-def empty(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    return torch.empty(shape, dtype=dtype, device=META)
-
-
-def test_meta_refuses_the_cpu() -> None:
-    with pytest.raises(RuntimeError):
-        empty(3) + torch.zeros(3)
+CRAMPED = [
+    "none",
+    "nudge-m",
+    "nudge-n",
+    "nudge-n[compat=reference]",
+    "nudge-loo",
+    "query-knn",
+    "adaptor[steps=20,batch=64,check_every=10]",
+    "adaptor[kind=ridge,side=both]",
+]
 
 
-@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_the_pass_over_documents(precision: torch.dtype) -> None:
-    best = Ranking(empty(7, 2, dtype=torch.int64), empty(7, 2))
-    rows, documents = torch.arange(50, device=META), empty(50, 8, dtype=precision)
-    merged = _merged(best, empty(7, 8, dtype=precision), rows, documents, width=6, size=3)
-    assert merged.rows.device == merged.scores.device == META
-    assert merged.rows.shape == merged.scores.shape == (7, 6)
+def make_problem(n: int = 6_000, d: int = 64) -> Problem:
+    random = torch.Generator().manual_seed(0)
+    vectors = normalize(torch.randn(n, d, generator=random), dim=1)
+
+    def judged(m: int) -> Judged:
+        answers = torch.randint(n // 10, (m,), generator=random)
+        queries = vectors[answers] + torch.randn(m, d, generator=random) / d**0.5
+        return Judged([], queries, relevant=Csr.from_rows(answers[:, None].tolist()))
+
+    return Problem(Corpus.from_vectors(vectors.numpy()), judged(1_500), judged(500))
 
 
-def test_the_screen(monkeypatch) -> None:
-    monkeypatch.setattr(Screen, "_longest", 1.0)
-    screen = Screen(empty(50, 8), empty(50, 8), empty(3, 5, 50), empty(5))
-    alive = screen._alive(empty(7, 8), empty(7, 4), Csr.from_rows([[1], [], [2, 3], [], [], [], []]), 4)
-    assert alive.device == META
-    assert alive.shape == (7, 50)
-    assert rounding(empty(7, 8), 1.0, torch.bfloat16).device == META
+def test_the_simulated_gpu_refuses_what_cuda_refuses() -> None:
+    with simulated_gpu(size=100) as memory:
+        three = torch.ones(3, device=GPU)
+        assert three.device == (three + 1).device == GPU
+        assert (2 * three).sum().item() == 6.0
+        for wrong in (
+            lambda: three + torch.ones(3),
+            lambda: torch.ones(3)[three.long()],
+            lambda: three @ torch.ones(3, 2),
+        ):
+            with pytest.raises(RuntimeError, match="same device"):
+                wrong()
+        for wrong in (three.numpy, lambda: np.asarray(three)):
+            with pytest.raises((RuntimeError, TypeError)):
+                wrong()
+        with pytest.raises(torch.OutOfMemoryError):
+            torch.ones(30, device=GPU)
+        assert three.cpu().tolist() == three.tolist() == [1.0, 1.0, 1.0]
+        assert memory.refused == 1
+        assert three.nbytes < memory.peak <= 100
+
+
+@pytest.mark.parametrize("precision", ["highest", "medium"])
+@pytest.mark.parametrize("label", CRAMPED)
+def test_less_than_half_of_the_memory_is_enough(label: str, precision: str) -> None:
+    problem = make_problem()
+    there = replace(problem, device=GPU)
+    expected = fit(parse(label), problem)
+    torch.set_float32_matmul_precision(precision)
+    try:
+        with simulated_gpu() as ample:
+            fit(parse(label), there).search(problem.dev, 10)
+        with simulated_gpu(0.4 * ample.peak) as short:
+            found = fit(parse(label), there)
+            ranking = found.search(problem.dev, 10)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert short.refused > 0
+    assert found.chosen == pytest.approx(expected.chosen)
+    assert torch.equal(ranking.rows, expected.search(problem.dev, 10).rows)
 
 
 def test_what_cuda_cannot_promise_is_noted_and_nothing_else_swallowed() -> None:

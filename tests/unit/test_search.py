@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
 from methods import Corpus, Csr, Moved, has_bfloat16, top_k
-from methods._search import halving, rounding, unit
+from methods._memory import halving
+from methods._search import rounding, unit
 
 
 def _vectors(random: np.random.Generator, n: int, d: int) -> np.ndarray:
@@ -120,7 +121,7 @@ def test_one_row_too_many_is_an_error() -> None:
         raise torch.OutOfMemoryError
 
     with pytest.raises(torch.OutOfMemoryError):
-        halving(work, 3, 4)
+        list(halving(work, 3, 4))
 
 
 def test_agrees_with_faiss() -> None:

@@ -45,13 +45,17 @@ def test_finds_the_same(label: str, precision: str, gpu: torch.device) -> None:
         assert torch.allclose(found.moved.vectors, expected.moved.vectors, atol=1e-6)
 
 
-def test_goes_on_with_half_when_memory_is_short(gpu: torch.device) -> None:
-    problem = make_problem()
-    expected = fit(parse("nudge-n"), problem)
+def test_goes_on_in_halves_when_memory_is_short(gpu: torch.device) -> None:
+    there = replace(make_problem(), device=gpu)
+    torch.cuda.reset_peak_memory_stats(gpu)
+    expected = fit(parse("nudge-n"), there)
+    share = 0.5 * torch.cuda.max_memory_allocated(gpu) / torch.cuda.get_device_properties(gpu).total_memory
+    refused = torch.cuda.memory_stats(gpu)["num_ooms"]
     torch.cuda.empty_cache()
-    torch.cuda.set_per_process_memory_fraction(0.25 * 2**30 / torch.cuda.get_device_properties(gpu).total_memory)
+    torch.cuda.set_per_process_memory_fraction(share)
     try:
-        found = fit(parse("nudge-n"), replace(problem, device=gpu))
+        found = fit(parse("nudge-n"), there)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
+    assert torch.cuda.memory_stats(gpu)["num_ooms"] > refused
     assert found.chosen == pytest.approx(expected.chosen, abs=1e-9)

@@ -12,8 +12,9 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,46 +23,42 @@ from torch.nn.functional import normalize
 
 from methods import Corpus, Csr, Judged, Problem, parse
 
-D, TRAIN, DEV = 384, 20_000, 2_000
-ANSWERS = 20_000  # the documents that a query may have for an answer
 
-
-def make_problem(n: int, file: Path | None = None) -> Problem:
-    """Documents in random directions, in memory or in a file; queries near one of the first few."""
+def make_problem(n: int, file: Path | None = None, *, d: int = 384, train: int = 20_000, dev: int = 2_000) -> Problem:
+    """Documents in random directions, in memory or in a file; queries near one of the first, as many as `train`."""
     random = torch.Generator().manual_seed(0)
-    vectors = np.empty((n, D), np.float32) if file is None else np.lib.format.open_memmap(file, "w+", "<f4", (n, D))
+    vectors = np.empty((n, d), np.float32) if file is None else np.lib.format.open_memmap(file, "w+", "<f4", (n, d))
     for at in range(0, n, 100_000):
-        vectors[at : at + 100_000] = normalize(torch.randn(min(100_000, n - at), D, generator=random), dim=1)
-    first = torch.from_numpy(vectors[:ANSWERS].copy())
+        vectors[at : at + 100_000] = normalize(torch.randn(min(100_000, n - at), d, generator=random), dim=1)
+    first = torch.from_numpy(vectors[:train].copy())
 
     def judged(m: int) -> Judged:
         answers = torch.randint(len(first), (m,), generator=random)
-        noise = torch.randn(m, D, generator=random) / D**0.5
+        noise = torch.randn(m, d, generator=random) / d**0.5
         return Judged(
             [], normalize(first[answers] + 1.5 * noise, dim=1), relevant=Csr.from_rows(answers[:, None].tolist())
         )
 
     corpus = Corpus((), (vectors,), np.random.default_rng(0).permutation(n))
-    return Problem(corpus, judged(TRAIN), judged(DEV))
+    return Problem(corpus, judged(train), judged(dev))
 
 
-def theirs(problem: Problem, name: str, nontrain: bool) -> None:
-    """The package; `nontrain` tells it apart the documents that answer no query, by which it saves work."""
+def theirs(problem: Problem, name: str, nontrain: bool) -> Callable[[], object]:
+    """A run of the package; `nontrain` tells it apart the documents that answer no query, by which it saves work."""
     import nudge
 
     vectors, sets = problem.corpus.shards[0], (problem.train, problem.dev)
-    asked = torch.cat([judged.relevant.columns for judged in sets]).unique() if nontrain else torch.arange(len(vectors))
-    number = torch.zeros(len(vectors), dtype=torch.int64)
-    number[asked] = torch.arange(len(asked))
-    others = np.delete(vectors, asked.numpy(), axis=0) if nontrain else None
-    getattr(nudge, name)(torch.device("cpu")).finetune_embeddings(
-        vectors[asked.numpy()],
-        *(
-            {"q_embs": judged.vectors.numpy(), "q_ans_indx": number[judged.relevant.columns][:, None].tolist()}
-            for judged in sets
-        ),
-        nontrain_embeddings=others,
-    )
+    embeddings, others, number = vectors, None, torch.arange(len(vectors))
+    if nontrain:
+        asked = torch.cat([judged.relevant.columns for judged in sets]).unique()
+        number[asked] = torch.arange(len(asked))
+        embeddings, others = vectors[asked.numpy()], np.delete(vectors, asked.numpy(), axis=0)
+    queries = [
+        {"q_embs": judged.vectors.numpy(), "q_ans_indx": number[judged.relevant.columns][:, None].tolist()}
+        for judged in sets
+    ]
+    method = getattr(nudge, name)(problem.device)
+    return partial(method.finetune_embeddings, embeddings, *queries, nontrain_embeddings=others)
 
 
 def product(problem: Problem, role: str) -> None:
@@ -93,24 +90,23 @@ def allocated() -> Iterator[list[int]]:
         thread.join()
 
 
-def run(problem: Problem, what: str) -> None:
+def prepared(problem: Problem, what: str) -> Callable[[], object]:
     name, _, mode = what.partition("/")
     if name == "product":
-        product(problem, mode)
-    elif name.startswith("NUDGE"):
-        with contextlib.redirect_stdout(sys.stderr):
-            theirs(problem, name, nontrain=mode == "nontrain")
-    else:
-        parse(what).fit(problem)
+        return partial(product, problem, mode)
+    if name.startswith("NUDGE"):
+        return theirs(problem, name, nontrain=mode == "nontrain")
+    return partial(parse(what).fit, problem)
 
 
 def main(what: str, n: str, rounds: str, file: str | None = None) -> None:
     problem, seconds, bytes_beyond = make_problem(int(n), file and Path(file)), [], []
+    run = prepared(problem, what)
     torch.mm(torch.ones(512, 512), torch.ones(512, 512))  # loads what is loaded once
     for _ in range(int(rounds)):
-        with allocated() as peak:
+        with allocated() as peak, contextlib.redirect_stdout(sys.stderr):
             began = time.perf_counter()
-            run(problem, what)
+            run()
             seconds.append(time.perf_counter() - began)
         bytes_beyond += peak
     print(min(seconds), bytes_beyond[0] / 2**20)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from simulated import GPU, simulated_gpu
 from torch.nn.functional import normalize
 
+from bench.cli import main
 from bench.device import determined
+from bench.record import Results
 from methods import Corpus, Csr, Judged, Problem, fit, parse
 
 CRAMPED = [
@@ -110,3 +114,21 @@ def test_on_the_cpu_all_is_determined() -> None:
     with pytest.warns(UserWarning, match="does not have"):
         compute()
     assert notes == []
+
+
+@pytest.mark.usefixtures("cache", "float32")
+def test_a_run_on_a_gpu_measures_what_one_on_the_cpu_does(toy_folder: Path, tiny_model: Path, tmp_path: Path) -> None:
+    records = {}
+    for device in ("cpu", "cuda"):
+        out = tmp_path / device
+        arguments = ["run", "--data", str(toy_folder), "--encoder", f"st:{tiny_model}", "--seeds", "0"]
+        methods = ["--methods", "none,nudge-n,adaptor[steps=20,batch=16]"]
+        with simulated_gpu():
+            done = CliRunner().invoke(main, [*arguments, *methods, "--device", device, "--out", str(out)])
+        assert done.exit_code == 0, done.output
+        records[device] = {record.method: record for record in Results(out).records()}
+    assert len(records["cuda"]) == 3
+    for method, there in records["cuda"].items():
+        assert there.metrics == records["cpu"][method].metrics
+        assert there.identity["accelerator"] == "simulated GPU"
+        assert there.memory["device"] > 0

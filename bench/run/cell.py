@@ -11,17 +11,14 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
 from bench.changes import Changes
 from bench.clock import Clock
-from bench.data.dataset import Dataset
-from bench.data.split import Split
 from bench.device import determined
 from bench.environment import environment
 from bench.errors import BadInput
 from bench.names import BUCKETS, METRICS
-from bench.overlap import Overlap, clusters, overlap, wording
+from bench.overlap import Overlap
 from bench.record import Record, Scores
 from bench.redact import redacted
 from bench.run.changes import Answered, find_changes
@@ -29,7 +26,7 @@ from bench.run.workbench import Workbench
 from bench.score import DEPTH, score
 from bench.spec import Cell
 from bench.whole import make_whole
-from methods import Judged, Problem, ProblemError, Unsuited, fit, parse
+from methods import Problem, ProblemError, Unsuited, fit, parse
 
 
 class Done(NamedTuple):
@@ -83,43 +80,20 @@ def _measure(
     train, dev, test = (dataset.judged(rows, vectors) for rows in (split.train, split.dev, split.test))
     encoder = bench.encoder(cell.encoder)
     problem = Problem(corpus, train, dev, encoder, device=bench.device, seed=cell.seed, meter=clock, scratch=scratch)
+    shared = replace(cell, method="none", split=identity["split"])  # by all cells of the split
     seed_everything(cell.seed)
     tuned = fit(parse(cell.method), problem)
     with clock.phase("search"):
         ranking = tuned.search(test, DEPTH)
     with clock.phase("score"):
         scores = score(ranking, test.relevant)
-        worded = bench.wording_vectors(cell)
-        told = _overlap(worded, train, test, split, corpus.n)
-        per_query = pd.concat([_about(dataset, split, told, worded), scores], axis=1)
+        told, about = bench.told(shared)
+        per_query = pd.concat([about, scores], axis=1)
     clock.counts |= {"documents": corpus.n, **{f"{name}_queries": len(rows) for name, rows in vars(split).items()}}
-    untuned = bench.untuned(replace(cell, method="none", split=identity["split"]))
-    changes = find_changes(dataset, split, untuned, Answered.scored(ranking, scores), tuned)
+    changes = find_changes(dataset, split, bench.untuned(shared), Answered.scored(ranking, scores), tuned)
     if artefact:
         make_whole(artefact, tuned.save)
     return {"metrics": _means(scores, told), "chosen": dict(tuned.chosen)}, per_query, changes
-
-
-def _about(dataset: Dataset, split: Split, told: Overlap, worded: Tensor | None) -> pd.DataFrame:
-    """A row a test query: its id, its cluster and what train queries have told of it."""
-    near = np.full(len(split.test), np.nan) if worded is None else wording(worded[split.train], worded[split.test])
-    clustered = clusters(dataset.qrels, len(dataset.documents))[split.test].tolist()
-    return pd.DataFrame(
-        {
-            "query_id": [dataset.query_ids[row] for row in split.test],
-            "cluster": [dataset.document_ids[row] for row in clustered],
-            "seen": told.seen,
-            "seen_fraction": told.seen_fraction,
-            "nearest": told.nearest,
-            "wording": near,
-        }
-    )
-
-
-def _overlap(vectors: Tensor | None, train: Judged, test: Judged, split: Split, n: int) -> Overlap:
-    if vectors is None:
-        return overlap(train.relevant, test.relevant, n)
-    return overlap(train.relevant, test.relevant, n, vectors[split.train], vectors[split.test])
 
 
 def _means(scores: pd.DataFrame, told: Overlap) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from bench.data.split import Recipe, Split, default_recipe, split_queries
 from bench.embed.encoders import open_encoder
 from bench.embed.store import Cost, Embeddings, IdentifiedEncoder, PaidEncoder, Store
 from bench.errors import BadInput
+from bench.overlap import Overlap, clusters, overlap, wording
 from bench.record import SCHEMA_VERSION
 from bench.run.changes import Answered
 from bench.score import DEPTH, score
@@ -63,6 +64,7 @@ class Workbench:
         self.encoder = _once(lru_cache(maxsize=3)(self._encoder))
         self.embeddings = lru_cache(maxsize=4)(self._embeddings)
         self.untuned = lru_cache(maxsize=1)(self._untuned)
+        self.told = lru_cache(maxsize=1)(self._told)
 
     def identity(self, cell: Cell) -> dict[str, Any]:
         """Everything that can change the cell's result.
@@ -130,7 +132,7 @@ class Workbench:
         embedded = self.embeddings(cell.dataset, cell.limit, cell.encoder, "query")
         return embedded.in_memory(), embedded.seconds
 
-    def wording_vectors(self, cell: Cell) -> Tensor | None:
+    def _wording_vectors(self, cell: Cell) -> Tensor | None:
         """(m, 384) of all judged queries under the encoder by which wordings are compared.
 
         None when it is not installed, or there are pictures among them.
@@ -150,6 +152,32 @@ class Workbench:
         vectors = self.query_vectors(cell)[0][rows]
         found = top_k(vectors, self.corpus(cell)[0], DEPTH, exclude=dataset.exclude.take(rows), device=self.device)
         return Answered.scored(found, score(found, dataset.qrels.take(rows)))
+
+    def _told(self, cell: Cell) -> tuple[Overlap, pd.DataFrame]:
+        """What train queries have told of the test queries of a cell whose split is not "default".
+
+        Returns:
+            It, and a row a test query: its id, its cluster and what has been told of it.
+        """
+        dataset = self.load(cell.dataset, cell.limit).dataset
+        split = self.split(cell.dataset, cell.limit, cell.split, cell.seed)
+        vectors, n = self._wording_vectors(cell), len(dataset.documents)
+        train, test = (dataset.qrels.take(torch.from_numpy(rows)) for rows in (split.train, split.test))
+        if vectors is None:
+            told, near = overlap(train, test, n), np.full(len(split.test), np.nan)
+        else:
+            sides = vectors[split.train], vectors[split.test]
+            told, near = overlap(train, test, n, *sides), wording(*sides)
+        clustered = clusters(dataset.qrels, n)[split.test].tolist()
+        about = {
+            "query_id": [dataset.query_ids[row] for row in split.test],
+            "cluster": [dataset.document_ids[row] for row in clustered],
+            "seen": told.seen,
+            "seen_fraction": told.seen_fraction,
+            "nearest": told.nearest,
+            "wording": near,
+        }
+        return told, pd.DataFrame(about)
 
     def _load(self, name: str, limit: int | None) -> Loaded:
         began = time.perf_counter()

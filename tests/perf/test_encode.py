@@ -117,7 +117,7 @@ def test_store_when_all_is_in_it(benchmark: Any, monkeypatch: pytest.MonkeyPatch
         for cell in read_suite("quick").cells(default_encoder):
             bench.corpus(cell)
             bench.query_vectors(cell)
-            bench.wording_vectors(cell)
+            bench.told(cell)
 
     monkeypatch.setattr(Store, "embed", noted)
     ask_for_all_of_quick()

@@ -40,8 +40,8 @@ def read_folder(folder: Path) -> Dataset:
     qrels = read_qrels(folder / "qrels", documents.row_of, queries, digest)
     if (folder / "source.json").exists():
         digest.update((folder / "source.json").read_bytes())
-    relevant = {key: {row: grade for row, grade in own.items() if grade > 0} for key, own in qrels.judged.items()}
-    query_ids = [key for key in queries if relevant.get(key)]
+    relevant = qrels.relevant
+    query_ids = [key for key in queries if key in relevant]
     _check_count(folder, len(query_ids))
     own_row = [documents.row_of.get(key) for key in query_ids]
     return Dataset(

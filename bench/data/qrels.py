@@ -29,8 +29,20 @@ class Qrels:
     judged: dict[str, dict[int, float]] = field(default_factory=dict)
     split_of: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def relevant(self) -> dict[str, dict[int, float]]:
+        """The judgements above 0 of each query that has any."""
+        positive = {key: {row: grade for row, grade in own.items() if grade > 0} for key, own in self.judged.items()}
+        return {key: own for key, own in positive.items() if own}
 
-def read_qrels(folder: Path, row_of: Mapping[str, int], queries: Container[str], digest: hashlib._Hash) -> Qrels:
+
+def read_qrels(
+    folder: Path,
+    row_of: Mapping[str, int],
+    queries: Container[str],
+    digest: hashlib._Hash,
+    corpus: str = "corpus.jsonl",
+) -> Qrels:
     """Reads a folder `qrels`.
 
     With `train.tsv` and `test.tsv` the split is official; all other files are then left alone, but for `dev.tsv`.
@@ -40,6 +52,7 @@ def read_qrels(folder: Path, row_of: Mapping[str, int], queries: Container[str],
         row_of: document id to row.
         queries: the ids of the queries.
         digest: is fed all bytes that are read.
+        corpus: where the documents are, for whoever has judged another.
 
     Raises:
         BadInput: when there is no file, or lines are not what they should be.
@@ -50,19 +63,24 @@ def read_qrels(folder: Path, row_of: Mapping[str, int], queries: Container[str],
     qrels = Qrels({"train", "test"} <= {path.stem for path in found})
     for path in found:
         if path.stem in SPLITS or not qrels.official:
-            _read_file(path, qrels, row_of, queries, digest)
+            _read_file(path, qrels, row_of, queries, digest, corpus)
     return qrels
 
 
 def _read_file(
-    path: Path, qrels: Qrels, row_of: Mapping[str, int], queries: Container[str], digest: hashlib._Hash
+    path: Path,
+    qrels: Qrels,
+    row_of: Mapping[str, int],
+    queries: Container[str],
+    digest: hashlib._Hash,
+    corpus: str,
 ) -> None:
     faults = Faults(path)
     for number, query, document, grade in _judgements(path, digest, faults):
         if query not in queries:
             faults.add("query", number, f"query {query!r} is not in queries.jsonl; add it there or delete the line")
         elif document not in row_of:
-            problem = f"document {document!r} is not in corpus.jsonl"
+            problem = f"document {document!r} is not in {corpus}"
             faults.add("document", number, f"{problem}; add it there or delete the line")
         elif qrels.split_of.setdefault(query, path.stem) != path.stem:
             problem = f"query {query!r} is judged in {qrels.split_of[query]}.tsv too"

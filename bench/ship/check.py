@@ -46,9 +46,7 @@ def _held_out(folder: Path, known: Known) -> JudgedQueries:
     if (folder / "corpus.jsonl").exists():
         _check_documents(folder / "corpus.jsonl", known)
     queries = read_queries(folder / "queries.jsonl", hashlib.sha256())
-    qrels = read_qrels(folder / "qrels", known.row_of, queries, hashlib.sha256())
-    relevant = {key: {row: grade for row, grade in own.items() if grade > 0} for key, own in qrels.judged.items()}
-    asked = {key: own for key, own in relevant.items() if own}
+    asked = read_qrels(folder / "qrels", known.row_of, queries, hashlib.sha256(), "the artefact").relevant
     if not asked:
         raise BadInput(f"{folder / 'qrels'}: no query has a judgement with a positive score; add judgements")
     for key in asked:

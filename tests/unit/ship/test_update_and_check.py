@@ -236,7 +236,7 @@ def test_an_updated_artefact_is_checked_over_its_new_documents(
     (held_out / "corpus.jsonl").unlink()
     assert "1 query in 1 cluster" in invoke("check", tmp_path / "live", "--data", held_out, code=1).stdout
     result = invoke("check", f"{kept}:nudge-n", "--data", held_out, code=2)
-    assert "document 'n1' is not in corpus.jsonl" in result.stderr
+    assert "document 'n1' is not in the artefact; add it there" in result.stderr
 
 
 def test_other_documents_are_refused(kept: Path, tmp_path: Path, invoke: Invoke, write_beir: WriteBeir) -> None:

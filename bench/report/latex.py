@@ -51,7 +51,7 @@ def latex(sheets: Sequence[Sheet], published: Sequence[Table]) -> str:
     tables = []
     for sheet in sheets:
         tables.append(_table(sheet.main, f"{sheet.title}. {sheet.verdict} {sheet.legend}"))
-        further = filter(None, (sheet.nearest, sheet.encodes))
+        further = filter(None, (sheet.nearest, sheet.encodes, sheet.curves))
         tables += [_table(table, f"{sheet.title}. {table.caption}.") for table in further]
     tables += [_table(table, f"{table.caption}. {PUBLISHED}") for table in published]
     pages = ["\n\n".join(tables[start : start + _FLOATS]) for start in range(0, len(tables), _FLOATS)]

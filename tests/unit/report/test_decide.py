@@ -17,7 +17,7 @@ from bench.errors import BadInput
 from bench.names import MAIN
 from bench.recommend.decide import decide
 from bench.recommend.shares import shared, trends
-from bench.report import load_boards, sheet, write_leaderboards
+from bench.report import leaderboards, load_boards, sheet, write_leaderboards
 from bench.report.decision_sheet import decision_lines
 from methods import label, parse
 
@@ -135,6 +135,8 @@ def test_shares_draw_the_curves_and_take_no_part_in_the_decision(cells: Cells) -
     assert [line.cells[0] for line in sheet(load_boards(cells.folder)[0]).curves.lines] == ["nudge-n", "adaptor"], (
         "the best first"
     )
+    written = leaderboards(load_boards(cells.folder))
+    assert all("by the share of the train queries" in written[f"leaderboard.{kind}"] for kind in ("md", "tex", "html"))
 
 
 def points(*values: float) -> list[Point]:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -230,6 +231,8 @@ def start(
     """Starts `tunebench run` on the toy data as a process of its own, which is gone when the test ends."""
     started: list[subprocess.Popen[str]] = []
     monkeypatch.delenv("TUNEBENCH_WORKERS")
+    # Where the tests run in the background, a shell has told them to ignore Ctrl-C, which processes inherit.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def start(methods: str, *options: str, out: Path | None = None) -> subprocess.Popen[str]:
         arguments = ["run", "--data", str(toy_folder), "--encoder", f"st:{tiny_model}", "--methods", methods]
@@ -242,6 +245,7 @@ def start(
         return started[-1]
 
     yield start
+    signal.signal(signal.SIGINT, before)
     for process in started:
         process.kill()
         process.communicate()

@@ -110,9 +110,9 @@ def sign_flip_test(scores: FloatArray, clusters: NDArray[np.generic], family: in
     np.add.at(sums, member, scores)
     first, second = pairs(scores.shape[1])
     # A flip that leaves |T| as it is must count as reached although its sum was rounded in another order.
-    rounding = 64 * np.finfo(np.float64).eps * np.abs(sums).sum()
+    rounding = 64 * np.finfo(np.float64).eps * np.abs(sums).sum(0)
     total = sums.sum(0)
-    reached = np.abs(total[first] - total[second]) - rounding
+    reached = np.abs(total[first] - total[second]) - (rounding[first] + rounding[second])
     rng, draws = np.random.default_rng(0), draws_for(scores.shape[1], family)
     block = max(1, _HELD // max(len(sums), len(first)))
     count: FloatArray = np.zeros(len(first))

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from nudge_alone import make_problem
 from simulated import GPU, simulated_gpu
-from torch.nn.functional import normalize
 
 from bench.cli import main
 from bench.device import determined
 from bench.record import Results
-from methods import Corpus, Csr, Judged, Problem, fit, parse
+from methods import fit, parse
 
 CRAMPED = [
     "none",
@@ -28,18 +28,6 @@ CRAMPED = [
     "adaptor[steps=20,batch=64,check_every=10]",
     "adaptor[kind=ridge,side=both]",
 ]
-
-
-def make_problem(n: int = 6_000, d: int = 64) -> Problem:
-    random = torch.Generator().manual_seed(0)
-    vectors = normalize(torch.randn(n, d, generator=random), dim=1)
-
-    def judged(m: int) -> Judged:
-        answers = torch.randint(n // 10, (m,), generator=random)
-        queries = vectors[answers] + torch.randn(m, d, generator=random) / d**0.5
-        return Judged([], queries, relevant=Csr.from_rows(answers[:, None].tolist()))
-
-    return Problem(Corpus.from_vectors(vectors.numpy()), judged(1_500), judged(500))
 
 
 def test_the_simulated_gpu_refuses_what_cuda_refuses() -> None:
@@ -67,7 +55,7 @@ def test_the_simulated_gpu_refuses_what_cuda_refuses() -> None:
 @pytest.mark.parametrize("precision", ["highest", "medium"])
 @pytest.mark.parametrize("label", CRAMPED)
 def test_less_than_half_of_the_memory_is_enough(label: str, precision: str) -> None:
-    problem = make_problem()
+    problem = make_problem(10_000, d=64, train=1_500, dev=500)
     there = replace(problem, device=GPU)
     expected = fit(parse(label), problem)
     torch.set_float32_matmul_precision(precision)
